@@ -1,0 +1,35 @@
+"""A secret that cannot be printed by mistake.
+
+The site file never holds one: it says where it stands, `{file: keys/x}` or `{env: X_TOKEN}`. Whatever prints, logs or
+pickles a Secret gets stars; the one who needs it calls `reveal()`.
+"""
+
+from typing import Final, NoReturn
+
+
+class Secret:
+    """Text that only `reveal()` gives away."""
+
+    __slots__ = ("_text", "source")
+
+    def __init__(self, text: str, source: str = "memory") -> None:
+        self._text: Final = text
+        self.source: Final = source
+        """Where it came from, for error messages: `file keys/x`."""
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(********)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret is not pickled")

@@ -1,0 +1,209 @@
+"""The contract of a channel: render, send, probe. `channels/<kind>.py` keeps it; tests/contracts/ hold every keeper to it.
+
+What every medium has in common is done here once, at the door: the mode is checked, the drill's banner is put on every
+text before a medium sees it, and no text leaves a rendering without it. What differs is `_render`, `_send`, `_probe`.
+
+Source: design.md §4 "Live and drill cannot mix", §6.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, final
+
+from config.city import City
+from dispatcher.clock import Clock
+from dispatcher.errors import ModeLeak
+from dispatcher.model.alert import Alert, Info
+from dispatcher.model.audience import Audience, Destination
+from dispatcher.model.delivery import Priority, Received, Told
+from dispatcher.model.mode import M, Mode, require
+from dispatcher.model.rendering import Rendering
+
+S = TypeVar("S")
+
+Tell = Callable[[Told], None]
+"""How `send` reports: once for each destination, as soon as it is known. Cheap, never blocks, never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the lane of this channel allows. Rates and quotas count what `Channel.cost` counts (posts, mails, pages)."""
+
+    concurrency: int = 4
+    """Deliveries in flight at the same time."""
+    rate_per_s: float | None = None
+    """None: as fast as the medium takes it."""
+    burst: float = 1.0
+    quota: int | None = None
+    """At most so many in any `quota_window_s`; None: no quota."""
+    quota_window_s: float = 900.0
+    quota_reserve: int = 0
+    """Of the quota, kept for level 4 and 5 and retractions."""
+    batch: int = 500
+    """Destinations in one delivery at most."""
+    attempt_timeout_s: float = 30.0
+    """One call of `send` is cancelled after that; what it did not tell is unknown."""
+    first_backoff_s: float = 1.0
+    longest_backoff_s: float = 60.0
+    breaker_failures: int = 5
+    """Consecutive attempts without any success before the breaker opens."""
+    breaker_open_s: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a channel may use of the node it runs in."""
+
+    clock: Clock
+    city: City
+    state_dir: Path
+    """A folder of the channel's own, which outlives the process."""
+    site_url: str
+    """Where residents read the site, without a trailing slash: links in other media lead there."""
+    node: str = "node"
+
+
+class Inbox(Protocol):
+    """What comes back from the medium at any time. Given to the channel when it is opened."""
+
+    async def record(self, received: Sequence[Received]) -> None:
+        """Returns after the receipts are durable: acknowledge to the medium only then. Receipts are few or many, in any order.
+
+        Raises:
+            StorageFull: nothing was recorded; do not acknowledge.
+        """
+        ...
+
+    def reachable(self) -> None:
+        """Somebody who was out of reach can be reached again: deliveries that wait on this channel are tried at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a link test saw, without sending anything to residents."""
+
+    is_up: bool
+    words: str
+    """For staff, in Japanese, with the medium's own words: 「接続できません: Connection refused」."""
+    latency_s: float | None = None
+
+
+class Channel(ABC, Generic[M, S]):
+    """One medium in one mode.
+
+    A kind declares `kind` (its module's name), `title` (what staff call it), and `Settings` (a frozen dataclass that
+    config/binding.py fills from the site file's `channels.<kind>` block).
+    """
+
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    Settings: ClassVar[type[Any]]
+    counts_people: ClassVar[bool] = True
+    """False where the medium reaches nobody by name (a website, X, TV): shown as 数えない."""
+
+    def __init__(self, mode: type[M], settings: S, surroundings: Surroundings) -> None:
+        self.mode: type[M] = mode
+        self.settings = settings
+        self.surroundings = surroundings
+
+    @property
+    @abstractmethod
+    def limits(self) -> Limits: ...
+
+    @abstractmethod
+    async def audience(self, quarters: Sequence[str]) -> Audience:
+        """The audience of these quarters with its head count. An empty one has head count 0 (None is: cannot be counted)."""
+
+    @abstractmethod
+    def destinations(self, audience: Audience) -> AsyncIterator[Destination]:
+        """Every member as of now, each address once; streamed, because there may be 100,000."""
+
+    def open(self, inbox: Inbox) -> AbstractAsyncContextManager[object]:
+        """Listeners and pools that live as long as the node. By default there are none."""
+        del inbox
+        return nullcontext()
+
+    @final
+    def render(self, alert: Alert[M], audience: Audience) -> Rendering[M]:
+        """The alert in this medium's form. Pure: same alert and audience, same bytes; nothing is cut silently.
+
+        Raises:
+            ModeLeak: the alert is of the other mode, or a text came out without the banner.
+        """
+        require(self.mode, alert)
+        rendering = self._render(with_banner(alert, self.mode), audience)
+        for text in rendering.texts:
+            if self.mode.banner(text.language).strip() not in text.words:
+                raise ModeLeak(f"{self.kind} rendered a text of {alert.identifier} without the {self.mode.word} banner")
+        return rendering
+
+    @final
+    async def send(self, rendering: Rendering[M], destinations: Sequence[Destination], tell: Tell) -> None:
+        """Make one attempt at these destinations; `tell` each one's outcome as soon as it is known.
+
+        Whoever was not told when this returns is *unknown*. Sending the same rendering again must not tell a person
+        twice where the medium offers a way to avoid it. Cancellation leaves the channel fit for the next call.
+
+        Raises:
+            TemporaryFailure: nothing more was sent; try those not told again after `retry_after_s`.
+            PermanentFailure: nothing more was sent; do not try those not told again.
+            ModeLeak: the rendering is of the other mode.
+        """
+        if rendering.status != self.mode.status:
+            raise ModeLeak(f"{self.kind} takes {self.mode.status} only, not {rendering.status}")
+        await self._send(rendering, destinations, tell)
+
+    @abstractmethod
+    async def probe(self) -> Probe:
+        """A link test that sends nothing to residents. Never raises for what the medium does."""
+
+    def cost(self, rendering: Rendering[M], destinations: int) -> int:
+        """What one attempt takes from rate and quota."""
+        del rendering
+        return destinations
+
+    @abstractmethod
+    def _render(self, alert: Alert[M], audience: Audience) -> Rendering[M]:
+        """As `render`; the texts of `alert` bear the banner already: say each one's headline or place within every piece."""
+
+    @abstractmethod
+    async def _send(self, rendering: Rendering[M], destinations: Sequence[Destination], tell: Tell) -> None:
+        """As `send`."""
+
+
+def with_banner(alert: Alert[M], mode: type[Mode]) -> Alert[M]:
+    """The alert with the mode's banner before every text that may stand alone."""
+
+    def marked(info: Info) -> Info:
+        banner = mode.banner(info.language)
+
+        def mark(text: str | None) -> str | None:
+            return text if text is None or not banner or text.startswith(banner) else banner + text
+
+        return replace(
+            info,
+            headline=mark(info.headline),
+            description=mark(info.description),
+            instruction=mark(info.instruction),
+            parameter=tuple(
+                replace(p, value=mark(p.value) or "") if p.value_name == "todoke:short" else p for p in info.parameter
+            ),
+        )
+
+    return replace(alert, info=tuple(marked(i) for i in alert.info))
+
+
+def priority_of(alert: Alert[object]) -> Priority:
+    """How urgent it is: retraction first, then by level; without a level by CAP's severity."""
+    if alert.msg_type == "Cancel":
+        return Priority.RETRACTION
+    levels = [info.level for info in alert.info if info.level]
+    if levels:
+        return {5: Priority.LEVEL_5, 4: Priority.LEVEL_4, 3: Priority.LEVEL_3}.get(max(levels), Priority.URGENT)
+    if any(info.severity in {"Extreme", "Severe"} for info in alert.info):
+        return Priority.LEVEL_4
+    return Priority.ROUTINE

@@ -1,0 +1,269 @@
+"""The contract of the ledger: append-only events, what they add up to, and the outbox that moves deliveries on.
+
+One schema and one set of statements serve two engines (`ledgers/sqlite.py`, `ledgers/postgres.py`); tests/contracts/ run
+the same suite over both. Everything that changes state and the event that says so stand in one transaction. Whatever a
+method has returned for is durable.
+
+The chain: each event carries `sha256(previous hash + canonical bytes of the event)`, one chain for each node, so that any
+altered byte is found by `verify`.
+
+Source: design.md §4 "State is folded from the ledger", §5; facts.md §Engine.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from dispatcher.channel import Limits
+from dispatcher.model.audience import Destination
+from dispatcher.model.delivery import DeliveryState, Outcome, Priority, Received, Told
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, in the past tense: `alert.issued`, `delivery.taken`. `facts` is JSON without secrets."""
+
+    name: str
+    subject: str
+    """The draft's or alert's identifier; "" for the node itself."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event as it stands in the chain."""
+
+    node: str
+    sequence: int
+    at: datetime
+    event: Event
+    previous_hash: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """One rendering to one batch of destinations, to be written down before anything is sent."""
+
+    key: str
+    """Idempotency key, `identifier:channel:batch`; written twice it is one delivery."""
+    identifier: str
+    """The alert's."""
+    channel: str
+    priority: Priority
+    destinations: tuple[Destination, ...]
+    expires_at: datetime | None
+    cost: int = 1
+    """What it takes from the channel's rate and quota."""
+    not_before: datetime | None = None
+    """Parked until then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery that this node holds now. `destinations` are those with no final outcome yet."""
+
+    id: int
+    token: str
+    key: str
+    identifier: str
+    channel: str
+    priority: Priority
+    attempt: int
+    """1 for the first."""
+    destinations: tuple[Destination, ...]
+    is_reclaimed: bool
+    """An earlier attempt's outcome is unknown (a crash, a lost reply): ask the medium before sending again, where it can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What an attempt on a claim came to. Destinations not in `told` are still open."""
+
+    claim: Claim
+    event: str
+    """`taken`, `refused`, `deferred`, `expired` (model/delivery.py DeliveryEvent)."""
+    words: str = ""
+    retry_after_s: float = 0.0
+    is_success: bool = True
+    """For the breaker: did the medium answer as it should for anybody?"""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedAlert:
+    """An alert as it stands in the ledger."""
+
+    identifier: str
+    state: str
+    """model/draft.py AlertState."""
+    verb: str
+    priority: Priority
+    issued_at: datetime
+    expires_at: datetime | None
+    cap_xml: bytes
+    renderings: Mapping[str, str]
+    """Channel → digest that was approved."""
+    chain: str
+    """Identifier of the first alert of the chain that this one belongs to."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelTally:
+    """The board's line for one alert on one channel."""
+
+    channel: str
+    destinations: int
+    taken: int
+    delivered: int
+    displayed: int
+    acknowledged: int
+    failed: int
+    """Refused for good, or out of time."""
+    superseded: int
+    retrying: int
+    """Destinations whose last attempt failed for now."""
+    first_taken_at: datetime | None
+    last_taken_at: datetime | None
+    last_words: str
+    """The medium's own words for the last failure, "" if there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationStatus:
+    """How far one destination of an alert has come."""
+
+    channel: str
+    address: str
+    name: str
+    outcome: Outcome | None
+    words: str
+    medium_id: str
+    receipts: Mapping[str, datetime]
+
+
+class Ledger(ABC):
+    """Open with `async with`. Safe for concurrent use from one event loop.
+
+    Raises (on opening): Standby, if another live node of the same mode has this SQLite file; ConfigError, if the ledger is
+    of the other mode.
+    """
+
+    # -- staff's side ------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def save_draft(self, identifier: str, expected_version: int, body: Mapping[str, Any], event: Event) -> int:
+        """Write a draft and its event; returns the new version (1 for a new one, when `expected_version` is 0).
+
+        Raises:
+            StaleHash: somebody else wrote it meanwhile.
+            StorageFull: nothing was written.
+        """
+
+    @abstractmethod
+    async def draft(self, identifier: str) -> tuple[int, Mapping[str, Any]]:
+        """Version and body.
+
+        Raises:
+            NotFound: no such draft.
+        """
+
+    @abstractmethod
+    async def drafts(self) -> Sequence[tuple[str, int, Mapping[str, Any]]]:
+        """Identifier, version, body of every draft, newest first."""
+
+    @abstractmethod
+    async def issue(
+        self,
+        alert: IssuedAlert,
+        first: Sequence[NewDelivery],
+        event: Event,
+        *,
+        supersedes: Sequence[str] = (),
+        draft: tuple[str, int, Mapping[str, Any]] | None = None,
+    ) -> bool:
+        """Alert, its first deliveries (≤ 500), the end of what it supersedes, the draft's new body, the event: one transaction.
+
+        Open deliveries of the alerts in `supersedes` become superseded in the same transaction, so nothing queued of the
+        original can overtake its retraction. Returns False if the alert was issued before (nothing is written twice).
+
+        Raises:
+            StaleHash: the draft's version is no longer the one given.
+            StorageFull: nothing was written.
+        """
+
+    @abstractmethod
+    async def add_deliveries(self, deliveries: Sequence[NewDelivery]) -> None:
+        """The rest of a bulk, ≤ 500 a transaction, behind everything urgent. A key already there is left as it is."""
+
+    @abstractmethod
+    async def finish_alert(self, identifier: str, state: str, event: Event) -> None:
+        """Move an alert on (live, ended, closed)."""
+
+    @abstractmethod
+    async def append(self, event: Event) -> None:
+        """An event with no projection of its own (a probe, a sign-in, a refusal)."""
+
+    # -- the outbox --------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def run(
+        self, lanes: Mapping[str, Limits], attempt: Callable[[Claim], Awaitable[Attempted]], *, concurrency: int = 256
+    ) -> None:
+        """Turn and beat until cancelled: claim what is due, most urgent first, and call `attempt` for each claim.
+
+        A claim is made only while this node's lease holds. `attempt` never raises for what a medium does. On
+        cancellation running attempts are cancelled and their rows returned.
+        """
+
+    @abstractmethod
+    async def tell(self, claim: Claim, told: Sequence[Told]) -> None:
+        """Outcomes of some destinations of a running attempt; durable on return. Later final outcomes do not undo earlier ones."""
+
+    @abstractmethod
+    async def record(self, channel: str, received: Sequence[Received]) -> int:
+        """Receipts; durable on return. The same one twice is one; returns how many were new."""
+
+    @abstractmethod
+    async def hasten(self, channel: str) -> None:
+        """Deliveries waiting on this channel after a failed attempt are due now."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Something was written that the outbox should look at now."""
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    async def alert(self, identifier: str) -> IssuedAlert:
+        """Raises NotFound."""
+
+    @abstractmethod
+    async def alerts(self, *, only_live: bool = False) -> Sequence[IssuedAlert]:
+        """Newest first."""
+
+    @abstractmethod
+    async def tally(self, identifier: str) -> Sequence[ChannelTally]:
+        """One line a channel, in the order of the channels' names."""
+
+    @abstractmethod
+    def destinations(self, identifier: str, channel: str | None = None) -> AsyncIterator[DestinationStatus]:
+        """Every destination of an alert, streamed."""
+
+    @abstractmethod
+    async def deliveries(self, identifier: str) -> Mapping[DeliveryState, int]:
+        """How many deliveries stand in which state."""
+
+    @abstractmethod
+    def events(self, *, after: int = 0) -> AsyncIterator[Recorded]:
+        """This node's chain in order, from the event after that sequence number."""
+
+    @abstractmethod
+    async def changed(self, after: int, timeout_s: float) -> int:
+        """Wait until this node's chain is longer than `after`, or until the time is out; returns its length."""
+
+    @abstractmethod
+    async def verify(self) -> Sequence[str]:
+        """Recompute every chain and compare the projections that can be; one line for each thing wrong, none if all holds."""

@@ -1,0 +1,58 @@
+"""Every log line there is: its event name and its keys are listed here, and a test reads every call against the list.
+
+Never an alert's text, a resident's address, a token or a secret: a log is copied to places that a message never goes.
+
+Source: style.md "Logs"; structlog 25 "Standard library logging".
+"""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+EVENTS: dict[str, frozenset[str]] = {
+    name: frozenset(keys.split())
+    for name, keys in {
+        "node.started": "mode site",
+        "node.stopped": "",
+        "channel.opened": "channel",
+        "channel.failed": "channel reason",
+        "ledger.retrying": "reason",
+        "ledger.reclaimed": "rows",
+        "delivery.sent": "delivery_id channel identifier attempt taken refused",
+        "delivery.deferred": "delivery_id channel identifier attempt retry_in_s",
+        "breaker.opened": "channel open_s",
+        "terminal.refused": "reason peer",
+        "terminal.dropped": "reason",
+        "mail.refused": "code",
+        "station.refused": "reason",
+        "listener.failed": "listener reason",
+    }.items()
+}
+
+
+def logger(room: str) -> Any:
+    """The logger of one room; `room` is the module's name."""
+    return structlog.get_logger(room)
+
+
+def to_stderr(level: int = logging.WARNING) -> None:
+    """Log to standard error: for people when it is a terminal, one JSON object a line otherwise."""
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer(ensure_ascii=False)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=False),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,1 @@
+"""The field's nouns, frozen, without I/O."""
