@@ -1,0 +1,1 @@
+"""The bench: see __main__.py."""
