@@ -4,6 +4,9 @@ Names are CAP's own in Python's spelling (`msgType` is `msg_type`). Everything i
 a key, and two alerts with equal content are equal. Numbers that people typed (coordinates, altitudes) stay Decimal:
 `38.30` is written back as `38.30`. What Todoke adds stands in CAP's own extension place, `parameter`.
 
+`malformed` keeps what the schema lets others write as free text and what has not CAP's form (a polygon of words, a reference
+without a time): by the element's name, as it stood, so that reading and writing lose nothing. Nobody acts on it.
+
 Source: OASIS Common Alerting Protocol 1.2, §3.2; design.md §7.
 """
 
@@ -105,6 +108,7 @@ class Resource:
     uri: str | None = None
     deref_uri: str | None = None
     digest: str | None = None
+    malformed: tuple[Named, ...] = ()
 
 
 Point = tuple[Decimal, Decimal]
@@ -127,6 +131,7 @@ class Area:
     geocodes: tuple[Named, ...] = ()
     altitude_ft: Decimal | None = None
     ceiling_ft: Decimal | None = None
+    malformed: tuple[Named, ...] = ()
 
 
 QUARTER = "JP-CHOME"
@@ -173,6 +178,7 @@ class Info:
     parameter: tuple[Named, ...] = ()
     resource: tuple[Resource, ...] = ()
     area: tuple[Area, ...] = ()
+    malformed: tuple[Named, ...] = ()
 
     def added(self, name: Added) -> str | None:
         """The value of a parameter that Todoke adds, or None."""
@@ -221,6 +227,7 @@ class Alert(Generic[Mark_co]):
     references: tuple[Reference, ...] = ()
     incidents: tuple[str, ...] = ()
     info: tuple[Info, ...] = ()
+    malformed: tuple[Named, ...] = ()
 
     def info_in(self, *languages: str) -> Info:
         """The first info in one of these languages, in this order of preference; else the first there is.
