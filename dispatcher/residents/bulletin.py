@@ -1,0 +1,234 @@
+"""Serves the site's folder to residents: files as they stand, from memory, with the headers that let caches carry the crowd.
+
+What a file was is kept ready to send and looked up by inode, time and size, so that a file that was renamed over the old one is
+seen at once and an unchanged one costs a stat. Whatever a client sends, the answer is small and the work is bounded: GET and
+HEAD only, one folder only, nothing hidden, short lines, few headers, idle connections closed.
+
+Source: RFC 9110 §8.8.3 (ETag), §12.5.3 (Accept-Encoding), §13.1.2; RFC 9111 §5.2; RFC 5861; facts.md §Website "Publisher".
+"""
+
+import gzip
+import hashlib
+import os
+import stat
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from aiohttp import web
+
+MEMORY_BYTES = 64_000_000
+"""Of files kept ready; the one unused longest goes first."""
+FILE_BYTES = 5_000_000
+"""A larger one is not ours: the site has none."""
+IDLE_S = 15.0
+LINE_BYTES = 4096
+HEADERS = 64
+
+CACHE = "public, max-age=5, stale-while-revalidate=60, stale-if-error=86400"
+
+_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        ".html": "text/html; charset=utf-8",
+        ".xml": "application/cap+xml",
+        ".atom": "application/atom+xml; charset=utf-8",
+        ".rss": "application/rss+xml; charset=utf-8",
+        ".json": "application/json",
+    }
+)
+"""What the site consists of; anything else in the folder is not served."""
+
+_GUARD: Mapping[str, str] = MappingProxyType(
+    {
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Content-Security-Policy": (
+            "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
+            "frame-ancestors 'none'"
+        ),
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "Access-Control-Allow-Origin": "*",
+    }
+)
+
+_NOT_FOUND = """<!doctype html>
+<html lang="ja">
+<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>ページがありません</title>
+<body style="font:1.125rem/1.6 sans-serif;margin:2rem auto;max-width:42rem;padding:0 1rem">
+<h1>ページがありません</h1>
+<p>住所（URL）が違うか、なくなったページです。</p>
+<p lang="en">There is no such page.</p>
+<p><a href="/">防災のお知らせ <span lang="en">Disaster information</span></a></p>
+</body>
+</html>
+""".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """One file, ready to send: what it was when it was read, and an answer in each encoding."""
+
+    version: tuple[int, int, int]
+    plain: bytes
+    packed: bytes | None
+    media_type: str
+    tag: str
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.plain) + len(self.packed or b"")
+
+
+class _Files:
+    """The folder's files, kept ready. Reading one blocks for as long as a small local file takes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+        self._ready: OrderedDict[str, _Ready] = OrderedDict()
+        self._size_bytes = 0
+
+    def get(self, name: str) -> _Ready | None:
+        """The file of this relative name, or None where there is none to serve."""
+        path = self._path(name)
+        if path is None:
+            return None
+        try:
+            seen = path.stat()
+        except (OSError, ValueError):
+            self._forget(name)
+            return None
+        version = (seen.st_ino, seen.st_mtime_ns, seen.st_size)
+        ready = self._ready.get(name)
+        if ready is None or ready.version != version:
+            self._forget(name)
+            ready = self._read(name, path)
+        else:
+            self._ready.move_to_end(name)
+        return ready
+
+    def is_folder(self, name: str) -> bool:
+        path = self._path(name, is_file=False)
+        return path is not None and path.is_dir()
+
+    def _path(self, name: str, *, is_file: bool = True) -> Path | None:
+        if len(name) > 1024 or "\0" in name or "\\" in name:
+            return None
+        pieces = name.split("/")
+        if any(piece == "" or piece.startswith(".") for piece in pieces):
+            return None
+        if is_file and Path(pieces[-1]).suffix not in _TYPES:
+            return None
+        return self._folder.joinpath(*pieces)
+
+    def _read(self, name: str, path: Path) -> _Ready | None:
+        try:
+            # A link may lead out of the folder only if the folder itself is one.
+            if not path.resolve().is_relative_to(self._folder.resolve()):
+                return None
+            with path.open("rb") as file:
+                seen = os.fstat(file.fileno())
+                if not stat.S_ISREG(seen.st_mode) or seen.st_size > FILE_BYTES:
+                    return None
+                plain = file.read(FILE_BYTES)
+        except OSError:
+            return None
+        # Packed here and not read from beside it: two files are never of the same moment.
+        packed = gzip.compress(plain, compresslevel=6, mtime=0)
+        ready = _Ready(
+            (seen.st_ino, seen.st_mtime_ns, seen.st_size),
+            plain,
+            packed if len(packed) < len(plain) else None,
+            _TYPES[path.suffix],
+            hashlib.sha256(plain).hexdigest()[:24],
+        )
+        self._ready[name] = ready
+        self._size_bytes += ready.size_bytes
+        while self._size_bytes > MEMORY_BYTES:
+            _, oldest = self._ready.popitem(last=False)
+            self._size_bytes -= oldest.size_bytes
+        return ready
+
+    def _forget(self, name: str) -> None:
+        gone = self._ready.pop(name, None)
+        if gone:
+            self._size_bytes -= gone.size_bytes
+
+
+def bulletin(folder: Path) -> web.Application:
+    """The application that serves this folder; the folder may come into being later."""
+    files = _Files(folder)
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method not in {"GET", "HEAD"}:
+            return web.Response(status=405, headers={**_GUARD, "Allow": "GET, HEAD"})
+        name = request.path.removeprefix("/")
+        if name == "" or name.endswith("/"):
+            name += "index.html"
+        ready = files.get(name)
+        if ready is None:
+            return _absent(files, name)
+        packed = ready.packed if _takes_gzip(request.headers.get("Accept-Encoding", "")) else None
+        tag = f'"{ready.tag}{"-gz" if packed else ""}"'
+        headers = {**_GUARD, "Cache-Control": CACHE, "ETag": tag, "Vary": "Accept-Encoding"}
+        if _has(request.headers.get("If-None-Match", ""), tag):
+            return web.Response(status=304, headers=headers)
+        headers["Content-Type"] = ready.media_type
+        if packed:
+            headers["Content-Encoding"] = "gzip"
+        return web.Response(body=packed or ready.plain, headers=headers)
+
+    application = web.Application(client_max_size=1024)
+    application.router.add_route("*", "/{name:.*}", answer)
+    return application
+
+
+@asynccontextmanager
+async def listening(application: web.Application, host: str, port: int) -> AsyncIterator[tuple[str, int]]:
+    """Serve the application while inside; gives the address, with the port that was found where 0 was asked for.
+
+    Raises:
+        OSError: the address is taken or not this machine's.
+    """
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=IDLE_S,
+        lingering_time=1.0,
+        shutdown_timeout=2.0,
+        max_line_size=LINE_BYTES,
+        max_field_size=LINE_BYTES,
+        max_headers=HEADERS,
+        # Bodies are never wanted, so none is unpacked either.
+        auto_decompress=False,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+        yield runner.addresses[0][0], runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def _absent(files: _Files, name: str) -> web.Response:
+    if files.is_folder(name):
+        # Relative, because "//elsewhere" as an absolute one would lead to another site.
+        return web.Response(status=301, headers={**_GUARD, "Location": f"./{name.rsplit('/', 1)[-1]}/"})
+    headers = {**_GUARD, "Cache-Control": "public, max-age=5", "Content-Type": "text/html; charset=utf-8"}
+    return web.Response(status=404, body=_NOT_FOUND, headers=headers)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    for offer in accepted.lower().split(","):
+        coding, _, weight = offer.partition(";")
+        if coding.strip() in {"gzip", "*"}:
+            return weight.replace(" ", "").rstrip("0.") not in {"q=", "q"}
+    return False
+
+
+def _has(tags: str, tag: str) -> bool:
+    return any(t.strip().removeprefix("W/") in {tag, "*"} for t in tags.split(","))
