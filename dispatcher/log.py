@@ -26,6 +26,8 @@ EVENTS: dict[str, frozenset[str]] = {
         "terminal.refused": "reason peer",
         "terminal.dropped": "reason",
         "mail.refused": "code",
+        "social.unlooked": "reason",
+        "social.forgetful": "reason",
         "station.refused": "reason",
         "listener.failed": "listener reason",
     }.items()
