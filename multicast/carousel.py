@@ -199,7 +199,7 @@ class Carousel:
             carrier = _Object(self, toi, oti, symbols, self._certificate)
             beats.append(_Beat(carrier, min(oti.source_symbols, _PACKETS_A_BEAT)))
             md5 = hashlib.md5(data, usedforsecurity=False).digest()
-            files.append(fdt.File(toi, "manifest", manifest.MEDIA_TYPE, len(data), md5))
+            files.append(fdt.File(toi, "todoke.manifest", manifest.MEDIA_TYPE, len(data), md5))
         if files:
             beats.append(self._fdt_beat(files, now_s))
         self._shown, self._cancels, self._beats = shown, cancels, beats

@@ -11,6 +11,7 @@ import binascii
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
+from urllib.parse import quote, unquote
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
@@ -34,7 +35,7 @@ class BadFdt(ValueError):  # noqa: N818 - says what was seen
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One line of the table. `location` is what the sender calls it, never a path of ours."""
+    """One line of the table. `location` is what the sender calls it, never a path of ours; a URI reference on the wire."""
 
     toi: int
     location: str
@@ -68,7 +69,7 @@ def write(fdt: Fdt) -> bytes:
     for file in fdt.files:
         digest = f' Content-MD5="{base64.b64encode(file.md5).decode()}"' if file.md5 else ""
         lines.append(
-            f'<File TOI="{file.toi}" Content-Location={quoteattr(file.location)} Content-Type={quoteattr(file.media_type)}'
+            f'<File TOI="{file.toi}" Content-Location={quoteattr(quote(file.location))} Content-Type={quoteattr(file.media_type)}'
             f' Content-Length="{file.length}" Transfer-Length="{file.length}"{digest}/>'
         )
     lines.append("</FDT-Instance>")
@@ -183,7 +184,7 @@ def _file(attributes: dict[str, str]) -> File:
     length = _number(attributes, "Transfer-Length" if "Transfer-Length" in attributes else "Content-Length")
     if "Content-Length" in attributes and _number(attributes, "Content-Length") != length:
         raise BadFdt("Content-Length and Transfer-Length differ, which only an encoding explains")
-    return File(toi, location, media_type, length, _md5(attributes.get("Content-MD5")))
+    return File(toi, unquote(location), media_type, length, _md5(attributes.get("Content-MD5")))
 
 
 def _refuse_encoding(attributes: dict[str, str]) -> None:

@@ -160,6 +160,11 @@ class Reassembly:
         return self._has_catalogue and all(toi in self._done for toi in self._wanted)
 
     @property
+    def listed(self) -> frozenset[int]:
+        """The TOIs that the catalogue lists now."""
+        return frozenset(self._wanted)
+
+    @property
     def reserved_bytes(self) -> int:
         """What objects in progress may come to take, at most `bounds.reserved_bytes`."""
         return self._reserved_bytes

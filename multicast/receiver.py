@@ -49,6 +49,11 @@ class Receiver:
             self.listen()
         return event
 
+    @property
+    def is_drained(self) -> bool:
+        """No event waits to be taken."""
+        return self._events.empty()
+
     def listen(self) -> None:
         """Read the socket from now on."""
         if not self._is_listening:
