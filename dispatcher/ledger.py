@@ -80,7 +80,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """What an attempt on a claim came to. Destinations not in `told` are still open."""
+    """What an attempt on a claim came to. Destinations without a final outcome are still open."""
 
     claim: Claim
     event: str
@@ -89,6 +89,8 @@ class Attempted:
     retry_after_s: float = 0.0
     is_success: bool = True
     """For the breaker: did the medium answer as it should for anybody?"""
+    told: Sequence[Told] = ()
+    """Outcomes that `tell` has not been given yet: they are written in the transaction that ends the attempt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ EVENTS: dict[str, frozenset[str]] = {
         "channel.failed": "channel reason",
         "ledger.retrying": "reason",
         "ledger.reclaimed": "rows",
+        "attempt.failed": "delivery_id channel",
         "delivery.sent": "delivery_id channel identifier attempt taken refused",
         "delivery.deferred": "delivery_id channel identifier attempt retry_in_s",
         "breaker.opened": "channel open_s",

@@ -1,0 +1,192 @@
+"""Staff's side of the ledger: drafts, alerts, and the deliveries that an alert begins with.
+
+What is superseded ends in the transaction that supersedes it, so nothing queued of an original can overtake its retraction.
+A delivery that is being sent at that moment is left to its holder, who knows what has gone out; it is never put back.
+
+Source: design.md §5.1; §3 "Staff have five verbs".
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from dispatcher.errors import NotFound, StaleHash
+from dispatcher.ledger import Event, IssuedAlert, NewDelivery
+from dispatcher.ledgers.chain import canonical, digest, sha256
+from dispatcher.ledgers.dialect import Dialect, Row
+from dispatcher.ledgers.schema import alerts, among, deliveries, drafts, is_ready, is_waiting
+from dispatcher.ledgers.transaction import Transaction
+from dispatcher.model.delivery import DeliveryState
+
+
+def save_draft(t: Transaction, identifier: str, expected_version: int, body: Mapping[str, Any], event: Event) -> int:
+    """As Ledger.save_draft."""
+    version = expected_version + 1
+    _write_draft(t, identifier, version, body)
+    t.append(event, draft=draft_proof(identifier, version, canonical(body)))
+    return version
+
+
+def draft_proof(identifier: str, version: int, body: str) -> Row:
+    """What an event says of the draft that it wrote."""
+    return {"identifier": identifier, "version": version, "digest": sha256(body)}
+
+
+def _write_draft(t: Transaction, identifier: str, version: int, body: Mapping[str, Any]) -> None:
+    row = {"identifier": identifier, "version": version, "body": canonical(body), "created_at": t.now, **t.written_by}
+    if version == 1:
+        written = t.connection.execute(_new_draft(t.dialect), row).rowcount
+    else:
+        del row["created_at"]
+        written = t.connection.execute(_NEXT_DRAFT, {**row, "draft": identifier, "expected": version - 1}).rowcount
+    if not written:
+        raise StaleHash(f"{identifier} was changed by somebody else meanwhile: look at it again")
+
+
+@cache
+def _new_draft(dialect: Dialect) -> Any:
+    return dialect.insert(drafts).on_conflict_do_nothing()
+
+
+_NEXT_DRAFT = drafts.update().where(
+    drafts.c.identifier == sa.bindparam("draft"), drafts.c.version == sa.bindparam("expected")
+)
+
+
+def issue(
+    t: Transaction,
+    alert: IssuedAlert,
+    first: Sequence[NewDelivery],
+    event: Event,
+    supersedes: Sequence[str],
+    draft: tuple[str, int, Mapping[str, Any]] | None,
+) -> bool:
+    """As Ledger.issue."""
+    row = alert_row(alert)
+    if not t.add_new(alerts, [{**row, "superseded_by": "", **t.written_by}], within=("identifier",)):
+        return False
+    proof: Row = {"alert": digest([tuple(row[name] for name in ALERT)]), "state": alert.state}
+    if draft is not None:
+        identifier, expected_version, body = draft
+        _write_draft(t, identifier, expected_version + 1, body)
+        proof["draft"] = draft_proof(identifier, expected_version + 1, canonical(body))
+    if supersedes:
+        proof["supersedes"] = sorted(supersedes)
+        proof["superseded"] = _supersede(t, alert.identifier, supersedes)
+    proof["deliveries"] = _add(t, first, frozenset())
+    t.append(event, **proof)
+    return True
+
+
+ALERT = ("identifier", "verb", "priority", "issued_at", "expires_at", "cap_xml", "renderings", "chain", "facts")
+"""What an alert's first event vouches for."""
+
+
+def alert_row(alert: IssuedAlert) -> Row:
+    return {
+        "identifier": alert.identifier,
+        "state": alert.state,
+        "verb": alert.verb,
+        "priority": int(alert.priority),
+        "issued_at": alert.issued_at.timestamp(),
+        "expires_at": moment(alert.expires_at),
+        "cap_xml": alert.cap_xml,
+        "renderings": canonical(dict(alert.renderings)),
+        "chain": alert.chain,
+        "facts": canonical(dict(alert.facts)),
+    }
+
+
+def moment(at: datetime | None) -> float | None:
+    """Seconds since 1970."""
+    return None if at is None else at.timestamp()
+
+
+def _supersede(t: Transaction, by: str, identifiers: Sequence[str]) -> list[int]:
+    """End what waits of these alerts; returns the deliveries' ids."""
+    t.connection.execute(_MARK_SUPERSEDED, {"by": by, "identifiers": list(identifiers)})
+    rows = t.connection.execute(_SUPERSEDE, {"identifiers": list(identifiers)}).all()
+    for row in rows:
+        t.tally(row.identifier, row.channel, superseded=row.open)
+    return sorted(row.id for row in rows)
+
+
+_MARK_SUPERSEDED = (
+    alerts.update()
+    .where(among(alerts.c.identifier, "identifiers"), alerts.c.superseded_by == "")
+    .values(superseded_by=sa.bindparam("by"))
+)
+_SUPERSEDE = (
+    deliveries.update()
+    .where(among(deliveries.c.identifier, "identifiers"), sa.or_(is_ready, is_waiting))
+    .values(state=DeliveryState.SUPERSEDED.value, due_at=None)
+    .returning(deliveries.c.id, deliveries.c.identifier, deliveries.c.channel, deliveries.c.open)
+)
+
+
+def add_deliveries(t: Transaction, new: Sequence[NewDelivery]) -> None:
+    """One part of Ledger.add_deliveries. What has been superseded since is written down as such, never sent."""
+    identifiers = sorted({delivery.identifier for delivery in new})
+    superseded = frozenset(t.connection.execute(_SUPERSEDED, {"identifiers": identifiers}).scalars())
+    proof = _add(t, new, superseded)
+    if proof["count"]:
+        subject = identifiers[0] if len(identifiers) == 1 else ""
+        t.append(Event("deliveries.added", subject, {"count": proof["count"]}), deliveries=proof)
+
+
+_SUPERSEDED = sa.select(alerts.c.identifier).where(
+    among(alerts.c.identifier, "identifiers"), alerts.c.superseded_by != ""
+)
+
+DELIVERY = ("key", "identifier", "channel", "priority", "destinations", "size", "cost", "expires_at")
+"""What the event that wrote a delivery vouches for."""
+
+
+def _add(t: Transaction, new: Sequence[NewDelivery], superseded: frozenset[str]) -> Row:
+    """Write down those that are not there yet; returns what the event vouches for."""
+    written_by, now = t.written_by, t.now
+    rows = {delivery.key: _delivery_row(delivery, now, superseded) | written_by for delivery in new}
+    added = t.add_new(deliveries, list(rows.values()), within=("key",))
+    for row in added:
+        count = t.tally(row["identifier"], row["channel"])
+        count["destinations"] += row["size"]
+        if row["state"] == DeliveryState.SUPERSEDED:
+            count["superseded"] += row["size"]
+    t.has_work |= bool(added)
+    proof = {"count": len(added), "digest": digest([tuple([row[name] for name in DELIVERY]) for row in added])}
+    if superseded:
+        proof["superseded"] = sorted(superseded)
+    return proof
+
+
+def _delivery_row(new: NewDelivery, now: float, superseded: frozenset[str]) -> Row:
+    not_before = moment(new.not_before)
+    is_parked = not_before is not None and not_before > now
+    state = DeliveryState.WAITING if is_parked else DeliveryState.READY
+    size = len(new.destinations)
+    return {
+        "key": new.key,
+        "identifier": new.identifier,
+        "channel": new.channel,
+        "priority": int(new.priority),
+        "destinations": canonical([(d.address, d.name) for d in new.destinations]),
+        "size": size,
+        "cost": new.cost,
+        "expires_at": moment(new.expires_at),
+        "state": (DeliveryState.SUPERSEDED if new.identifier in superseded else state).value,
+        "open": size,
+        "due_at": not_before if is_parked else None,
+    }
+
+
+def finish_alert(t: Transaction, identifier: str, state: str, event: Event) -> None:
+    """As Ledger.finish_alert."""
+    if not t.connection.execute(_FINISH, {"alert": identifier, "state": state}).rowcount:
+        raise NotFound(f"no alert {identifier}")
+    t.append(event, moved={"identifier": identifier, "state": state})
+
+
+_FINISH = alerts.update().where(alerts.c.identifier == sa.bindparam("alert")).values(state=sa.bindparam("state"))

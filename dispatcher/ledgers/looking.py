@@ -1,0 +1,199 @@
+"""Looks at the ledger: what the board, the pages and the reports ask. Plain functions of a connection, on a snapshot.
+
+Whatever may be long comes in pages, by key, so that a hundred thousand destinations never stand in memory at once.
+
+Source: design.md §4 "State is folded from the ledger".
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+import sqlalchemy as sa
+
+from dispatcher.clock import JST
+from dispatcher.errors import NotFound
+from dispatcher.ledger import ChannelTally, DestinationStatus, Event, IssuedAlert, Recorded
+from dispatcher.ledgers.schema import alerts, among, deliveries, drafts, events, is_waiting, outcomes, receipts, tallies
+from dispatcher.ledgers.transaction import COUNTS
+from dispatcher.model.delivery import DeliveryState, Outcome, Priority
+
+PAGE = 500
+"""Events in a page."""
+PAGE_OF_DELIVERIES = 20
+"""Deliveries in a page of destinations: up to 500 destinations each."""
+
+
+def draft(connection: sa.Connection, identifier: str) -> tuple[int, Mapping[str, Any]]:
+    row = connection.execute(sa.select(drafts).where(drafts.c.identifier == identifier)).one_or_none()
+    if row is None:
+        raise NotFound(f"no draft {identifier}")
+    return row.version, json.loads(row.body)
+
+
+def all_drafts(connection: sa.Connection) -> Sequence[tuple[str, int, Mapping[str, Any]]]:
+    newest_first = sa.select(drafts).order_by(drafts.c.created_at.desc(), drafts.c.identifier)
+    return [(row.identifier, row.version, json.loads(row.body)) for row in connection.execute(newest_first)]
+
+
+def alert(connection: sa.Connection, identifier: str) -> IssuedAlert:
+    row = connection.execute(sa.select(alerts).where(alerts.c.identifier == identifier)).one_or_none()
+    if row is None:
+        raise NotFound(f"no alert {identifier}")
+    return _alert(row)
+
+
+def all_alerts(connection: sa.Connection, states: Sequence[str] | None) -> Sequence[IssuedAlert]:
+    newest_first = sa.select(alerts).order_by(alerts.c.issued_at.desc(), alerts.c.identifier)
+    if states is not None:
+        newest_first = newest_first.where(alerts.c.state.in_(states))
+    return [_alert(row) for row in connection.execute(newest_first)]
+
+
+def _alert(row: Any) -> IssuedAlert:
+    return IssuedAlert(
+        identifier=row.identifier,
+        state=row.state,
+        verb=row.verb,
+        priority=Priority(row.priority),
+        issued_at=datetime.fromtimestamp(row.issued_at, JST),
+        expires_at=_moment(row.expires_at),
+        cap_xml=bytes(row.cap_xml),
+        renderings=MappingProxyType(json.loads(row.renderings)),
+        chain=row.chain,
+        facts=MappingProxyType(json.loads(row.facts)),
+    )
+
+
+def _moment(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, JST)
+
+
+def tally(connection: sa.Connection, identifier: str) -> Sequence[ChannelTally]:
+    """Adds up the nodes' counts."""
+    asked = {"identifier": identifier}
+    retrying = {row.channel: row.retrying for row in connection.execute(_RETRYING, asked)}
+    said = {row.channel: row.last_words for row in connection.execute(_LAST_WORDS, asked)}
+    return [
+        ChannelTally(
+            channel=row.channel,
+            destinations=int(row.destinations),
+            taken=int(row.taken),
+            delivered=int(row.delivered),
+            displayed=int(row.displayed),
+            acknowledged=int(row.acknowledged),
+            failed=int(row.refused + row.expired),
+            superseded=int(row.superseded),
+            retrying=int(retrying.get(row.channel, 0)),
+            first_taken_at=_moment(row.first_taken_at),
+            last_taken_at=_moment(row.last_taken_at),
+            last_words=said.get(row.channel, ""),
+        )
+        for row in connection.execute(_TALLY, asked)
+    ]
+
+
+_of_alert = tallies.c.identifier == sa.bindparam("identifier")
+_TALLY = (
+    sa.select(
+        tallies.c.channel,
+        *(sa.func.sum(tallies.c[name]).label(name) for name in COUNTS),
+        sa.func.min(tallies.c.first_taken_at).label("first_taken_at"),
+        sa.func.max(tallies.c.last_taken_at).label("last_taken_at"),
+    )
+    .where(_of_alert)
+    .group_by(tallies.c.channel)
+    .order_by(tallies.c.channel)
+)
+_LAST_WORDS = (
+    sa.select(tallies.c.channel, tallies.c.last_words)
+    .where(_of_alert, tallies.c.last_words_at.is_not(None))
+    .order_by(tallies.c.last_words_at)
+)
+_RETRYING = (
+    sa.select(deliveries.c.channel, sa.func.sum(deliveries.c.open).label("retrying"))
+    .where(deliveries.c.identifier == sa.bindparam("identifier"), is_waiting, deliveries.c.attempt > 0)
+    .group_by(deliveries.c.channel)
+)
+
+
+def delivery_states(connection: sa.Connection, identifier: str) -> Mapping[DeliveryState, int]:
+    by_state = (
+        sa.select(deliveries.c.state, sa.func.count())
+        .where(deliveries.c.identifier == identifier)
+        .group_by(deliveries.c.state)
+    )
+    return {DeliveryState(state): count for state, count in connection.execute(by_state)}
+
+
+def some_destinations(
+    connection: sa.Connection, identifier: str, channel: str | None, after: int
+) -> tuple[int | None, Sequence[DestinationStatus]]:
+    """One page, from the delivery after that id; and the id to go on from, None at the end."""
+    page = (
+        sa.select(deliveries.c.id, deliveries.c.channel, deliveries.c.destinations)
+        .where(deliveries.c.identifier == identifier, deliveries.c.id > after)
+        .order_by(deliveries.c.id)
+        .limit(PAGE_OF_DELIVERIES)
+    )
+    rows = connection.execute(page if channel is None else page.where(deliveries.c.channel == channel)).all()
+    if not rows:
+        return None, []
+    told = {
+        (row.delivery, row.address): row
+        for row in connection.execute(_TOLD, {"ids": [row.id for row in rows]})  # a final one comes last and stands
+    }
+    named = [(row, address, name) for row in rows for address, name in json.loads(row.destinations)]
+    came: dict[tuple[str, str], dict[str, datetime]] = {}
+    asked = {"identifier": identifier, "addresses": [address for _, address, _ in named]}
+    for receipt in connection.execute(_CAME, asked):
+        at = datetime.fromtimestamp(receipt.at, JST)
+        came.setdefault((receipt.channel, receipt.address), {})[receipt.receipt] = at
+    return rows[-1].id, [_status(row.channel, a, name, told.get((row.id, a)), came) for row, a, name in named]
+
+
+def _status(
+    channel: str, address: str, name: str, told: Any, came: Mapping[tuple[str, str], Mapping[str, datetime]]
+) -> DestinationStatus:
+    return DestinationStatus(
+        channel=channel,
+        address=address,
+        name=name,
+        outcome=Outcome(told.outcome) if told is not None else None,
+        words=told.words if told is not None else "",
+        medium_id=told.medium_id if told is not None else "",
+        receipts=MappingProxyType(came.get((channel, address), {})),
+    )
+
+
+_TOLD = (
+    sa.select(outcomes)
+    .where(among(outcomes.c.delivery, "ids"))
+    .order_by(outcomes.c.delivery, outcomes.c.address, outcomes.c.is_final)
+)
+_CAME = sa.select(receipts).where(
+    receipts.c.identifier == sa.bindparam("identifier"), among(receipts.c.address, "addresses")
+)
+
+
+def some_events(connection: sa.Connection, node: str, after: int) -> Sequence[Recorded]:
+    """One page of a node's chain."""
+    page = (
+        sa.select(events)
+        .where(events.c.node == node, events.c.sequence > after)
+        .order_by(events.c.sequence)
+        .limit(PAGE)
+    )
+    return [
+        Recorded(
+            node=row.node,
+            sequence=row.sequence,
+            at=datetime.fromisoformat(row.at),
+            event=Event(row.name, row.subject, json.loads(row.facts)),
+            previous_hash=row.previous_hash,
+            hash=row.hash,
+        )
+        for row in connection.execute(page)
+    ]

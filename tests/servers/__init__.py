@@ -1,0 +1,1 @@
+"""Real servers for the tests: private ports and folders, stopped by process id."""
