@@ -33,7 +33,7 @@ class Facility:
     name: str
     address: str
     quarter: str
-    """Code of the quarter that the address names."""
+    """Code of the quarter that the address names; "" for a place outside the city (a park across the border)."""
     latitude: float
     longitude: float
     kind: str

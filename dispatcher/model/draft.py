@@ -1,0 +1,197 @@
+"""What staff typed, on its way to being an alert: the five verbs, the states as a table, and the draft itself.
+
+    draft → pending → dispatching → live → ended → closed
+      ↑________|  (any edit voids the submission)
+
+Source: design.md §3 "Staff have five verbs", "Draft states".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from dispatcher.clock import JST
+from dispatcher.errors import IllegalTransition
+from dispatcher.model.alert import MsgType
+
+
+class Verb(StrEnum):
+    """What staff do to a message; never one "cancel"."""
+
+    ISSUE = "issue"
+    """発表"""
+    UPDATE = "update"
+    """更新: the situation changed."""
+    CORRECT = "correct"
+    """訂正: the text was wrong, the order stands."""
+    LIFT = "lift"
+    """解除: the event is over."""
+    RETRACT = "retract"
+    """取消: it was wrong."""
+
+
+WORDS: Mapping[Verb, str] = MappingProxyType({
+    Verb.ISSUE: "発表",
+    Verb.UPDATE: "更新",
+    Verb.CORRECT: "訂正",
+    Verb.LIFT: "解除",
+    Verb.RETRACT: "取消",
+})
+MSG_TYPES: Mapping[Verb, MsgType] = MappingProxyType({
+    Verb.ISSUE: MsgType.ALERT,
+    Verb.UPDATE: MsgType.UPDATE,
+    Verb.CORRECT: MsgType.UPDATE,
+    Verb.LIFT: MsgType.UPDATE,
+    Verb.RETRACT: MsgType.CANCEL,
+})
+ONE_PERSON = frozenset({Verb.CORRECT, Verb.RETRACT})
+"""What one person may send alone: taking back or mending what is out there must not wait for a second one."""
+ENDING = frozenset({Verb.LIFT, Verb.RETRACT})
+"""What ends the chain: nothing can be updated after it."""
+
+
+class State(StrEnum):
+    """What is known of a message as a whole."""
+
+    DRAFT = "draft"
+    """Being written; nobody is asked for anything."""
+    PENDING = "pending"
+    """Submitted: it waits for a second person, who approves exactly the submitted hash."""
+    DISPATCHING = "dispatching"
+    """Approved and durable; its deliveries are still being written down, the first are already on their way."""
+    LIVE = "live"
+    """Every delivery is written down and it is the latest word of its chain."""
+    ENDED = "ended"
+    """Expired, lifted, retracted, or replaced by a later message of its chain."""
+    CLOSED = "closed"
+    """Ended, and nobody follows it any more."""
+
+
+class Happening(StrEnum):
+    EDITED = "edited"
+    SUBMITTED = "submitted"
+    APPROVED = "approved"
+    DISPATCHED = "dispatched"
+    ENDED = "ended"
+    CLOSED = "closed"
+
+
+_S, _H = State, Happening
+TRANSITIONS: Mapping[tuple[State, Happening], State] = MappingProxyType({
+    (_S.DRAFT, _H.EDITED): _S.DRAFT,
+    (_S.DRAFT, _H.SUBMITTED): _S.PENDING,
+    (_S.DRAFT, _H.APPROVED): _S.DISPATCHING,
+    (_S.PENDING, _H.EDITED): _S.DRAFT,
+    (_S.PENDING, _H.APPROVED): _S.DISPATCHING,
+    (_S.DISPATCHING, _H.DISPATCHED): _S.LIVE,
+    (_S.DISPATCHING, _H.ENDED): _S.ENDED,
+    (_S.LIVE, _H.ENDED): _S.ENDED,
+    (_S.ENDED, _H.CLOSED): _S.CLOSED,
+})
+
+
+def advance(state: State, happening: Happening) -> State:
+    """The state after what happened.
+
+    Raises:
+        IllegalTransition: the table has no such move.
+    """
+    try:
+        return TRANSITIONS[state, happening]
+    except KeyError:
+        raise IllegalTransition(f"a message that is {state} cannot be {happening}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The text in one language, every placeholder filled but `{issued}`, which dispatch fills with the time of sending."""
+
+    event: str
+    headline: str
+    description: str
+    instruction: str
+    short: str
+    shelters: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A complete message before it was approved. Its `identifier` is the alert's, from the first keystroke on."""
+
+    identifier: str
+    verb: Verb
+    template: str
+    category: str
+    urgency: str
+    severity: str
+    certainty: str
+    response_type: tuple[str, ...]
+    level: int | None
+    quarters: tuple[str, ...]
+    wording: Mapping[str, Wording]
+    """By language, in the order in which they are said."""
+    expires: datetime
+    next_update: datetime | None
+    note: str | None
+    """取消, 訂正: what was wrong."""
+    of: str | None
+    """The alert that it follows, by identifier."""
+    author: str
+    state: State = State.DRAFT
+    submitted_by: str | None = None
+    submitted_at: datetime | None = None
+    hash: str | None = None
+    """What an approval binds to; None until submitted."""
+    version: int = 0
+
+    def body(self) -> dict[str, Any]:
+        """As JSON for the ledger; `version` stands beside it there."""
+        return {
+            "identifier": self.identifier,
+            "verb": self.verb,
+            "template": self.template,
+            "category": self.category,
+            "urgency": self.urgency,
+            "severity": self.severity,
+            "certainty": self.certainty,
+            "response_type": list(self.response_type),
+            "level": self.level,
+            "quarters": list(self.quarters),
+            "wording": {language: {f: getattr(w, f) for f in Wording.__slots__} for language, w in self.wording.items()},
+            "expires": self.expires.isoformat(),
+            "next_update": self.next_update and self.next_update.isoformat(),
+            "note": self.note,
+            "of": self.of,
+            "author": self.author,
+            "state": self.state,
+            "submitted_by": self.submitted_by,
+            "submitted_at": self.submitted_at and self.submitted_at.isoformat(),
+            "hash": self.hash,
+        }
+
+    @classmethod
+    def from_body(cls, version: int, body: Mapping[str, Any]) -> "Draft":
+        """The draft that `body` wrote."""
+
+        def moment(text: str | None) -> datetime | None:
+            return datetime.fromisoformat(text).astimezone(JST) if text else None
+
+        expires = moment(body["expires"])
+        assert expires is not None
+        return cls(
+            **{
+                **body,
+                "verb": Verb(body["verb"]),
+                "response_type": tuple(body["response_type"]),
+                "quarters": tuple(body["quarters"]),
+                "wording": {language: Wording(**w) for language, w in body["wording"].items()},
+                "expires": expires,
+                "next_update": moment(body["next_update"]),
+                "state": State(body["state"]),
+                "submitted_at": moment(body["submitted_at"]),
+                "version": version,
+            }
+        )

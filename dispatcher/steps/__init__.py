@@ -1,0 +1,1 @@
+"""The steps of the path, in the order of path.py: accept, address, approve, dispatch, render, send."""

@@ -1,0 +1,1 @@
+"""What comes back after a message was sent: receipts and acknowledgements, until the alert is closed."""
