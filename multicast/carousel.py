@@ -195,7 +195,7 @@ class Carousel:
         if said and self._key:
             data = manifest.write(said, self._key)
             toi = self._new_toi()
-            oti, symbols = code.encode(data, self._control_symbol_bytes)
+            oti, symbols = code.encode(data, _snug(len(data), self._control_symbol_bytes))
             carrier = _Object(self, toi, oti, symbols, self._certificate)
             beats.append(_Beat(carrier, min(oti.source_symbols, _PACKETS_A_BEAT)))
             md5 = hashlib.md5(data, usedforsecurity=False).digest()
@@ -239,6 +239,12 @@ class Carousel:
         # Half an interval apart, one burst of losses seldom takes both the manifest and the FDT.
         phase_s = self._interval_s / 2 if self._key else 0.0
         return _Beat(carrier, min(oti.source_symbols, _PACKETS_A_BEAT), phase_s)
+
+
+def _snug(length: int, most: int) -> int:
+    """The shortest symbol that needs no more packets than the longest one would: a manifest is said ten times a second."""
+    count = -(-length // most)
+    return max(code.MIN_SYMBOL_BYTES, -(-length // count // 8) * 8)
 
 
 class _Object:

@@ -11,7 +11,7 @@ Source: facts.md §Wi-Fi multicast "Threats", "Authentication"; RFC 6726 §3.4, 
 """
 
 import hashlib
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +24,7 @@ from multicast.pacing import TokenBucket
 
 _MAX_SOURCES: Final = 16
 _MAX_DONE: Final = 4096
+_MAX_EARLY: Final = 256  # datagrams whose signer's certificate has not come yet
 _SYMBOL_OVERHEAD_BYTES: Final = 150  # what Python adds to each symbol kept
 
 
@@ -153,6 +154,7 @@ class Reassembly:
         self._fdts = fdt.Assembly()
         self._strangers = TokenBucket(self.bounds.stranger_checks_s, self.bounds.stranger_burst, clock)
         self._known: OrderedDict[str, TokenBucket] = OrderedDict()
+        self._early: deque[tuple[bytes, str]] = deque(maxlen=_MAX_EARLY)
 
     @property
     def is_complete(self) -> bool:
@@ -180,9 +182,9 @@ class Reassembly:
                 return self._take_fdt(datagram, read, source)
             if not self._is_new(read):
                 return []
-            if self._trust:
-                self._authenticate(self._trust, datagram, read, source)
-            return self._take_symbol(read)
+            learnt = self._trust is not None and self._authenticate(self._trust, datagram, read, source)
+            events = self._take_symbol(read)
+            return events + self._take_early() if learnt else events
         except packet.Malformed:
             self.refused["malformed"] += 1
         except _Refused as refused:
@@ -205,17 +207,24 @@ class Reassembly:
             raise _Refused("contradiction")
         return not partial or not (read.payload_id in partial.symbols or partial.is_full)
 
-    def _authenticate(self, trust: Trust, datagram: bytes, read: packet.Packet, source: str) -> None:
+    def _authenticate(self, trust: Trust, datagram: bytes, read: packet.Packet, source: str) -> bool:
+        """Whether the packet also taught us its sender's key.
+
+        Raises:
+            _Refused: it is not proved to be from a sender whom we believe.
+        """
         key_id = packet.key_id(datagram, read)
         if key_id is None:
             raise _Refused("unsigned")
         now_s = self._wall()
         bucket = self._known.get(source, self._strangers)
         sender = trust.sender(key_id, now_s)
+        was_known = sender is not None
         if not sender and read.certificate and trust.is_new(read.certificate) and bucket.take():
             trust.admit(read.certificate, now_s)
             sender = trust.sender(key_id, now_s)
         if not sender:
+            self._early.append((datagram, source))
             raise _Refused("unknown key")
         if not bucket.take():
             raise _Refused("too many to check")
@@ -225,6 +234,14 @@ class Reassembly:
             if len(self._known) >= _MAX_SOURCES:
                 self._known.popitem(last=False)
             self._known[source] = TokenBucket(self.bounds.known_checks_s, self.bounds.known_burst, self._clock)
+        return not was_known
+
+    def _take_early(self) -> list[Event]:
+        """Look again at what came before the key that signed it was known."""
+        early = tuple(self._early)
+        self._early.clear()
+        self.packets -= len(early)
+        return [event for datagram, source in early for event in self.push(datagram, source)]
 
     # Objects
 
@@ -338,7 +355,8 @@ class Reassembly:
         if self._trust:
             # An FDT proves nothing: only the sender's certificate matters, and only while we do not know it.
             if read.certificate and self._trust.is_new(read.certificate):
-                self._authenticate(self._trust, datagram, read, source)
+                learnt = self._authenticate(self._trust, datagram, read, source)
+                return self._take_early() if learnt else []
             return []
         try:
             table = self._fdts.take(read)
