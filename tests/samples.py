@@ -1,4 +1,7 @@
-"""One evacuation order for 大沢 and what follows it, as alerts of either mode: what most tests send."""
+"""One evacuation order for 大沢 and what follows it, as alerts of either mode: what most tests send.
+
+What ends the order has an instruction of its own: 取消 that still says "go to a shelter" would be read, and obeyed.
+"""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -100,7 +103,7 @@ def evacuation_order(
 
 
 def _follow(
-    alert: Alert[M], number: int, msg_type: MsgType, note: str | None, words: dict[str, tuple[str, str]]
+    alert: Alert[M], number: int, msg_type: MsgType, note: str | None, words: dict[str, tuple[str, ...]]
 ) -> Alert[M]:
     sent = alert.sent + timedelta(minutes=10 * number)
     return replace(
@@ -116,6 +119,7 @@ def _follow(
                 effective=sent,
                 headline=words[i.language][0],
                 description=words[i.language][1],
+                instruction=words[i.language][2] if len(words[i.language]) > 2 else i.instruction,
                 parameter=tuple(
                     replace(p, value=words[i.language][0]) if p.value_name == Added.SHORT else p for p in i.parameter
                 ),
@@ -128,11 +132,16 @@ def _follow(
 def retraction(alert: Alert[M]) -> Alert[M]:
     """取消: the alert was an error."""
     words = {
-        "ja": ("【取消】大沢の避難指示は誤りです", "大沢への避難指示は、誤って発表しました。避難の必要はありません。"),
-        "ja-x-easy": ("【取消】大沢（おおさわ）の お知らせは まちがいです", "逃げなくて いいです。すみません。"),
+        "ja": (
+            "【取消】大沢の避難指示は誤りです",
+            "大沢への避難指示は、誤って発表しました。",
+            "避難の必要はありません。",
+        ),
+        "ja-x-easy": ("【取消】大沢（おおさわ）の お知らせは まちがいです", "すみません。", "逃げなくて いいです。"),
         "en-US": (
             "CANCELLED: the evacuation order for Osawa was an error",
-            "You do not need to evacuate. We apologise.",
+            "The order was sent by mistake. We apologise.",
+            "You do not need to evacuate.",
         ),
     }
     return _follow(alert, 1, MsgType.CANCEL, "誤って発表した。", words)
@@ -151,9 +160,17 @@ def correction(alert: Alert[M]) -> Alert[M]:
 def lifting(alert: Alert[M]) -> Alert[M]:
     """解除: the danger is over."""
     words = {
-        "ja": ("大沢の避難指示を解除しました", "野川の水位が下がりました。"),
-        "ja-x-easy": ("大沢（おおさわ）は もう 大丈夫です", "家に 帰る ことが できます。"),
-        "en-US": ("Osawa: the evacuation order is lifted", "The Nogawa river has gone down."),
+        "ja": ("大沢の避難指示を解除しました", "野川の水位が下がりました。", "川には近づかないでください。"),
+        "ja-x-easy": (
+            "大沢（おおさわ）は もう 大丈夫です",
+            "家に 帰る ことが できます。",
+            "川に 行かないで ください。",
+        ),
+        "en-US": (
+            "Osawa: the evacuation order is lifted",
+            "The Nogawa river has gone down.",
+            "Keep away from the river.",
+        ),
     }
     lifted = _follow(alert, 3, MsgType.UPDATE, None, words)
     return replace(lifted, info=tuple(replace(i, response_type=(ResponseType.ALL_CLEAR,)) for i in lifted.info))

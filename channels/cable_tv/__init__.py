@@ -22,13 +22,14 @@ from channels.cable_tv import forms
 from channels.cable_tv.characters import beyond_titler, named
 from channels.cable_tv.drawing import studio
 from channels.cable_tv.drop import Confirm, Drop, Fate
-from channels.cable_tv.pages import LONGEST_EVENT, LONGEST_PLACE, Page, look_of, pages
+from channels.cable_tv.pages import LONGEST_EVENT, LONGEST_PLACE, Page, pages
 from config.units import Seconds
 from dispatcher.channel import Channel, Limits, Probe, Tell
 from dispatcher.errors import Finding
 from dispatcher.model.alert import Alert, Info
 from dispatcher.model.audience import Audience, Destination
 from dispatcher.model.delivery import Outcome, Told
+from dispatcher.model.draft import verb_of
 from dispatcher.model.mode import M
 from dispatcher.model.rendering import Part, Rendering, Text
 
@@ -172,7 +173,7 @@ class CableTv(Channel[M, Settings]):
             "identifier": alert.identifier,
             "status": alert.status,
             "msgType": alert.msg_type,
-            "verb": look_of(alert),
+            "verb": verb_of(alert),
             "sent": alert.sent.isoformat(),
             "expires": alert.expires and alert.expires.isoformat(),
             "level": infos[0].level,

@@ -21,7 +21,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from channels.cable_tv.kinsoku import wrap
-from channels.cable_tv.pages import Head, Kind, Look, Page, wordings
+from channels.cable_tv.pages import FOOT_LINES, Head, Kind, Page, wordings
+from dispatcher.model.draft import ENDING, Verb
 
 WIDTH_PX, HEIGHT_PX = 1920, 1080
 SIDE_PX, FOOT_PX = 480, 270
@@ -139,8 +140,9 @@ class Studio:
         )
         draw.rectangle((0, top, WIDTH_PX, top + 5), fill=WHITE)
         draw.rectangle((SIDE_PX - 3, 0, SIDE_PX - 1, top), fill=WHITE)
+        first = top + 100 + (FOOT_LINES - len(page.lines)) * 49
         for n, line in enumerate(page.lines):
-            draw.text((SAFE_X, top + 100 + n * 98), line, font=self._font(BODY_PX), fill=WHITE, anchor="ls")
+            draw.text((SAFE_X, first + n * 98), line, font=self._font(BODY_PX), fill=WHITE, anchor="ls")
 
     def _plate(self, draw: ImageDraw.ImageDraw, head: Head, box: tuple[int, int, int, int]) -> None:
         """What it is: shape and number, level and event; or 取消, with the event that was wrong."""
@@ -148,11 +150,11 @@ class Studio:
         left, top, right, bottom = box
         draw.rectangle((left, top, right - 1, bottom - 1), fill=plate.ground)
         inner = (SAFE_X, max(top + 14, SAFE_Y), right - 12, bottom - 16)
-        if head.look in {Look.LIFTED, Look.RETRACTED}:
+        if head.verb in ENDING:
             words = wordings(head.language)
             middle = inner[1] + (inner[3] - inner[1]) * 9 // 20
-            self._centred(draw, words.looks[head.look], (inner[0], inner[1], inner[2], middle), 168, plate.text)
-            rest = head.event + (words.was_wrong if head.look is Look.RETRACTED else "")
+            self._centred(draw, words.verbs[head.verb], (inner[0], inner[1], inner[2], middle), 168, plate.text)
+            rest = head.event + (words.was_wrong if head.verb is Verb.RETRACT else "")
             self._centred(draw, rest, (inner[0], middle + 10, inner[2], inner[3]), 72, plate.text, most_lines=3)
         elif head.level is None:
             self._centred(draw, head.event, inner, 112, plate.text, most_lines=3)
@@ -183,10 +185,10 @@ class Studio:
             x += bottom - 14 - y + 28
         words = wordings(head.language)
         title = [head.level_words, head.event, head.place]
-        if head.look in {Look.LIFTED, Look.RETRACTED}:
+        if head.verb in ENDING:
             title = [
-                words.looks[head.look],
-                head.event + (words.was_wrong if head.look is Look.RETRACTED else ""),
+                words.verbs[head.verb],
+                head.event + (words.was_wrong if head.verb is Verb.RETRACT else ""),
                 head.place,
             ]
         gap = "　" if words.comma == "、" else "  "
@@ -297,7 +299,7 @@ class Studio:
 
 
 def _plate_of(head: Head) -> Plate:
-    if head.look in {Look.LIFTED, Look.RETRACTED}:
+    if head.verb in ENDING:
         return OVER
     return NO_LEVEL if head.level is None else LEVELS[head.level]
 

@@ -50,7 +50,7 @@ def may_break(text: str, at: int) -> bool:
         return False
     if before.isspace():
         return True
-    if before == after and before in INSEPARABLE:
+    if (before == after and before in INSEPARABLE) or after == "丁" or before + after == "丁目":
         return False
     if before.isdigit() and not _is_kana(after):
         return False  # 2階, 3時

@@ -16,7 +16,8 @@ from types import MappingProxyType
 
 from channels.cable_tv.kinsoku import Measure, break_line, half_width_phones, wrap
 from dispatcher.clock import JST
-from dispatcher.model.alert import Added, Alert, Info, MsgType, ResponseType
+from dispatcher.model.alert import Added, Alert, Info
+from dispatcher.model.draft import ENDING, Verb, verb_of
 
 LEAST_DWELL_S = 4.0
 CHARACTERS_PER_S = 4.0
@@ -29,16 +30,6 @@ LONGEST_EVENT, LONGEST_PLACE = 16, 24
 """Characters that the side panel holds at 44 px; a longer list of places goes to a page of its own."""
 
 
-class Look(StrEnum):
-    """What the plate says before anything else."""
-
-    ORDER = "order"
-    UPDATE = "update"
-    CORRECTION = "correction"
-    LIFTED = "lifted"
-    RETRACTED = "retracted"
-
-
 class Kind(StrEnum):
     LSHAPE = "lshape"
     FULL = "full"
@@ -48,7 +39,7 @@ class Kind(StrEnum):
 class Wordings:
     """The words around the alert's own, in one language."""
 
-    looks: Mapping[Look, str]
+    verbs: Mapping[Verb, str]
     level: str
     shelters: str
     next_update: str
@@ -60,12 +51,12 @@ class Wordings:
 
 
 _JA = Wordings(
-    looks={
-        Look.ORDER: "発表",
-        Look.UPDATE: "更新",
-        Look.CORRECTION: "訂正",
-        Look.LIFTED: "解除",
-        Look.RETRACTED: "取消",
+    verbs={
+        Verb.ISSUE: "発表",
+        Verb.UPDATE: "更新",
+        Verb.CORRECT: "訂正",
+        Verb.LIFT: "解除",
+        Verb.RETRACT: "取消",
     },
     level="警戒レベル{}",
     shelters="避難所：{}",
@@ -84,12 +75,12 @@ _EASY = replace(
     was_wrong="は まちがいです",
 )
 _EN = Wordings(
-    looks={
-        Look.ORDER: "issued",
-        Look.UPDATE: "updated",
-        Look.CORRECTION: "CORRECTION",
-        Look.LIFTED: "LIFTED",
-        Look.RETRACTED: "CANCELLED",
+    verbs={
+        Verb.ISSUE: "issued",
+        Verb.UPDATE: "updated",
+        Verb.CORRECT: "CORRECTION",
+        Verb.LIFT: "LIFTED",
+        Verb.RETRACT: "CANCELLED",
     },
     level="Level {}",
     shelters="Shelters: {}",
@@ -115,7 +106,7 @@ class Head:
     language: str
     banner: str
     """【訓練】, or nothing."""
-    look: Look
+    verb: Verb
     level: int | None
     level_words: str
     event: str
@@ -126,7 +117,7 @@ class Head:
     @property
     def words(self) -> str:
         """On one line, as the titler gets it."""
-        mark = wordings(self.language).looks[self.look] if self.look in {Look.LIFTED, Look.RETRACTED} else ""
+        mark = wordings(self.language).verbs[self.verb] if self.verb in ENDING else ""
         parts = [mark, self.level_words, self.event, self.place, self.issued]
         return self.banner + " ".join(part for part in parts if part)
 
@@ -155,19 +146,6 @@ class Page:
         """How long it has to stand to be read once: a Latin letter is half a character to the eye."""
         letters = sum((0.5 if c.isascii() else 1.0) for c in "".join(self.lines) if not c.isspace())
         return max(LEAST_DWELL_S, letters / CHARACTERS_PER_S)
-
-
-def look_of(alert: Alert[object]) -> Look:
-    """Which of the staff's five verbs made it, as the viewer has to see it."""
-    if alert.msg_type is MsgType.CANCEL:
-        return Look.RETRACTED
-    if alert.msg_type is not MsgType.UPDATE:
-        return Look.ORDER
-    if any(ResponseType.ALL_CLEAR in info.response_type for info in alert.info):
-        return Look.LIFTED
-    if alert.note or any(info.added(Added.CORRECTION) for info in alert.info):
-        return Look.CORRECTION
-    return Look.UPDATE
 
 
 def pages(
@@ -211,19 +189,19 @@ def clock_time(moment: datetime) -> str:
 
 
 def _head(alert: Alert[object], info: Info, banners: Mapping[str, str], city: Mapping[str, str]) -> Head:
-    words, look = wordings(info.language), look_of(alert)
+    words, verb = wordings(info.language), verb_of(alert)
     name = city.get(info.language) or city.get(info.language.split("-", maxsplit=1)[0]) or info.sender_name or ""
     time = clock_time(alert.sent)
-    is_over = look in {Look.LIFTED, Look.RETRACTED}
+    is_over = verb in ENDING
     return Head(
         language=info.language,
         banner=banners[info.language],
-        look=look,
+        verb=verb,
         level=None if is_over else info.level,
         level_words="" if is_over or not info.level else words.level.format(info.level),
         event=info.event,
         place=_short_place(info, words),
-        issued=f"{name} {time}{words.looks[look]}" if words.comma == "、" else f"{name}, {words.looks[look]} {time}",
+        issued=f"{name} {time}{words.verbs[verb]}" if words.comma == "、" else f"{name}, {words.verbs[verb]} {time}",
     )
 
 
@@ -243,12 +221,12 @@ def _foot(alert: Alert[object], info: Info, banner: str, measure: Measure) -> It
 
 
 def _foot_texts(alert: Alert[object], info: Info, banner: str) -> Iterator[str]:
-    look, words = look_of(alert), wordings(info.language)
-    if look in {Look.LIFTED, Look.RETRACTED}:
-        yield _marked(_plain(info.headline, banner) or info.event, look, words)
-        yield from _plain(info.description, banner).splitlines()
+    verb, words = verb_of(alert), wordings(info.language)
+    if verb in ENDING:
+        yield _marked(_plain(info.headline, banner) or info.event, verb, words)
+        yield from filter(None, (_plain(info.description, banner), _plain(info.instruction, banner)))
         return
-    yield _marked(_plain(info.added(Added.SHORT), banner) or _plain(info.headline, banner) or info.event, look, words)
+    yield _marked(_plain(info.added(Added.SHORT), banner) or _plain(info.headline, banner) or info.event, verb, words)
     if len(info.place) > LONGEST_PLACE:
         yield words.places.format(info.place)
     if shelters := info.added(Added.SHELTERS):
@@ -258,17 +236,17 @@ def _foot_texts(alert: Alert[object], info: Info, banner: str) -> Iterator[str]:
 
 
 def _full(alert: Alert[object], info: Info, banner: str, measure: Measure) -> Iterator[tuple[str, ...]]:
-    look, words = look_of(alert), wordings(info.language)
+    verb, words = verb_of(alert), wordings(info.language)
     paragraphs = [
-        _marked(_plain(info.headline, banner), look, words),
+        _marked(_plain(info.headline, banner), verb, words),
         _plain(info.description, banner),
         _plain(info.instruction, banner),
     ]
     if len(info.place) > LONGEST_PLACE:
         paragraphs.insert(1, words.places.format(info.place))
-    if look not in {Look.LIFTED, Look.RETRACTED} and (shelters := info.added(Added.SHELTERS)):
+    if verb not in ENDING and (shelters := info.added(Added.SHELTERS)):
         paragraphs.append(words.shelters.format(_plain(shelters, banner)))
-    paragraphs += _closing(info, words, is_over=look in {Look.LIFTED, Look.RETRACTED})
+    paragraphs += _closing(info, words, is_over=verb in ENDING)
     page: list[str] = []
     for paragraph in (line for text in paragraphs for line in text.splitlines() if line.strip()):
         rest = wrap(paragraph, FULL_WIDTH_PX, measure)
@@ -307,12 +285,12 @@ def _time_in(parameter: str) -> str:
         return parameter
 
 
-def _marked(text: str, look: Look, words: Wordings) -> str:
+def _marked(text: str, verb: Verb, words: Wordings) -> str:
     """【取消】 and its like before a text that does not begin with the word itself."""
-    mark = words.looks[look]
-    if not text or look in {Look.ORDER, Look.UPDATE} or text.lstrip("【[").startswith(mark):
+    mark = words.verbs[verb]
+    if not text or verb in {Verb.ISSUE, Verb.UPDATE} or text.lstrip("【[").startswith(mark):
         return text
-    if look is Look.LIFTED and mark.casefold() in text.casefold():
+    if verb is Verb.LIFT and mark.casefold() in text.casefold():
         return text
     return f"【{mark}】{text}" if words.comma == "、" else f"[{mark}] {text}"
 

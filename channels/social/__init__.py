@@ -32,6 +32,7 @@ from dispatcher.log import logger
 from dispatcher.model.alert import Alert, Info
 from dispatcher.model.audience import Audience, Destination
 from dispatcher.model.delivery import Outcome, Told
+from dispatcher.model.draft import verb_of
 from dispatcher.model.mode import M
 from dispatcher.model.rendering import Part, Rendering, Text
 
@@ -176,7 +177,9 @@ class Social(Channel[M, Settings]):
         )
         body = {
             "sent": alert.sent.isoformat(),
-            "replies_to": [] if thread.fate(alert) is None else [r.identifier for r in reversed(alert.references)],
+            "replies_to": [r.identifier for r in reversed(alert.references)]
+            if verb_of(alert) in thread.FOLLOWING
+            else [],
             "posts": [{"language": language, "text": text} for language, text in posts],
         }
         return Rendering(

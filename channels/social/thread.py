@@ -18,7 +18,8 @@ from types import MappingProxyType
 
 from dispatcher.clock import JST
 from dispatcher.errors import Finding
-from dispatcher.model.alert import Added, Alert, Info, MsgType, ResponseType
+from dispatcher.model.alert import Added, Alert, Info
+from dispatcher.model.draft import ENDING, Verb, verb_of
 
 with warnings.catch_warnings():
     warnings.simplefilter(
@@ -35,15 +36,16 @@ LONGEST_PLACE = 60
 FIRST_IDEOGRAPHIC = 0x2E80
 """From here on Unicode's scripts are written without spaces between sentences."""
 
-RETRACTED, CORRECTED, LIFTED = "retracted", "corrected", "lifted"
+FOLLOWING = frozenset({Verb.CORRECT, Verb.LIFT, Verb.RETRACT})
+"""What is marked as such, and replies to the post that it is about."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wordings:
     """The words around the alert's own, in one language. A mark is left out where the headline says `said` itself."""
 
-    marks: Mapping[str, str]
-    said: Mapping[str, str]
+    marks: Mapping[Verb, str]
+    said: Mapping[Verb, str]
     level: str
     shelters: str
     next_update: str
@@ -56,8 +58,8 @@ class Wordings:
 
 
 _JA = Wordings(
-    marks={RETRACTED: "【取消】", CORRECTED: "【訂正】", LIFTED: "【解除】"},
-    said={RETRACTED: "取消", CORRECTED: "訂正", LIFTED: "解除"},
+    marks={Verb.RETRACT: "【取消】", Verb.CORRECT: "【訂正】", Verb.LIFT: "【解除】"},
+    said={Verb.RETRACT: "取消", Verb.CORRECT: "訂正", Verb.LIFT: "解除"},
     level="警戒レベル{level} {event}",
     shelters="避難所：{}",
     next_update="次の情報：{}ごろ",
@@ -80,8 +82,8 @@ _EASY = Wordings(
     numbered="{head}（{time} {number}）",
 )
 _EN = Wordings(
-    marks={RETRACTED: "[CANCELLED] ", CORRECTED: "[CORRECTION] ", LIFTED: "[LIFTED] "},
-    said={RETRACTED: "CANCELLED", CORRECTED: "CORRECTION", LIFTED: "LIFTED"},
+    marks={Verb.RETRACT: "[CANCELLED] ", Verb.CORRECT: "[CORRECTION] ", Verb.LIFT: "[LIFTED] "},
+    said={Verb.RETRACT: "CANCELLED", Verb.CORRECT: "CORRECTION", Verb.LIFT: "LIFTED"},
     level="Alert level {level}: {event}",
     shelters="Shelters: {}",
     next_update="Next update: about {}",
@@ -107,17 +109,6 @@ def weight(text: str) -> int:
 def is_postable(text: str) -> bool:
     """Whether X takes the text: not too long, no character that it refuses (U+FFFE, U+FEFF, U+FFFF)."""
     return bool(parse_tweet(text).valid)
-
-
-def fate(alert: Alert[object]) -> str | None:
-    """What became of the order that this alert follows: retracted, corrected, lifted; None where it is news."""
-    if alert.msg_type is MsgType.CANCEL:
-        return RETRACTED
-    if any(ResponseType.ALL_CLEAR in info.response_type for info in alert.info):
-        return LIFTED
-    if alert.msg_type is MsgType.UPDATE and (alert.note or any(info.added(Added.CORRECTION) for info in alert.info)):
-        return CORRECTED
-    return None
 
 
 def posts(
@@ -154,9 +145,9 @@ class _Piece:
 
     def __init__(self, alert: Alert[object], info: Info, banner: str, link: str | None) -> None:
         self.words = words = wordings(info.language)
-        became = fate(alert)
-        mark = words.marks[became] if became else ""
-        said = words.said[became] if became else ""
+        verb = verb_of(alert)
+        mark = words.marks[verb] if verb in FOLLOWING else ""
+        said = words.said[verb] if verb in FOLLOWING else ""
         place = info.place
         self.time = clock_time(alert.sent)
 
@@ -164,22 +155,18 @@ class _Piece:
             return (text or "").removeprefix(banner).replace(_NUMBER, "").strip()
 
         headline = plain(info.headline) or info.event
-        self.headline = banner + ("" if _says(headline, said, became) else mark) + headline
+        self.headline = banner + ("" if _says(headline, said, verb) else mark) + headline
         short = place if weight(place[:MAX_WEIGHT]) <= LONGEST_PLACE else _first_of(place, words)
         self.head = (
             f"{banner}{mark}{short} {info.event if weight(info.event[:MAX_WEIGHT]) <= LONGEST_PLACE else ''}".strip()
         )
 
-        lines = (
-            []
-            if became in {RETRACTED, LIFTED} or not info.level
-            else [words.level.format(level=info.level, event=info.event)]
-        )
+        lines = [] if verb in ENDING or not info.level else [words.level.format(level=info.level, event=info.event)]
         self.says_place = place in headline
         if not self.says_place:
             lines.append(place)
         lines += [plain(info.description), plain(info.instruction)]
-        if became not in {RETRACTED, LIFTED}:
+        if verb not in ENDING:
             if shelters := info.added(Added.SHELTERS):
                 lines.append(words.shelters.format(shelters))
             if after := info.added(Added.NEXT_UPDATE):
@@ -221,9 +208,9 @@ class _Piece:
             yield f"{head}\n{body}"
 
 
-def _says(headline: str, said: str, became: str | None) -> bool:
+def _says(headline: str, said: str, verb: Verb) -> bool:
     """Whether a headline needs no mark: 取消 and 訂正 have to be the first word, 解除 may stand anywhere."""
-    if became == LIFTED:
+    if verb is Verb.LIFT:
         return said.casefold() in headline.casefold()
     return headline.lstrip("【[").casefold().startswith(said.casefold())
 

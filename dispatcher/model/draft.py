@@ -15,7 +15,7 @@ from typing import Any
 
 from dispatcher.clock import JST
 from dispatcher.errors import IllegalTransition
-from dispatcher.model.alert import MsgType
+from dispatcher.model.alert import Added, Alert, MsgType, ResponseType
 
 
 class Verb(StrEnum):
@@ -51,6 +51,19 @@ ONE_PERSON = frozenset({Verb.CORRECT, Verb.RETRACT})
 """What one person may send alone: taking back or mending what is out there must not wait for a second one."""
 ENDING = frozenset({Verb.LIFT, Verb.RETRACT})
 """What ends the chain: nothing can be updated after it."""
+
+
+def verb_of(alert: Alert[object]) -> Verb:
+    """Which verb made this alert, read from the alert alone, so that every medium says 訂正, 解除 and 取消 of the same ones."""
+    if alert.msg_type is MsgType.CANCEL:
+        return Verb.RETRACT
+    if alert.msg_type is not MsgType.UPDATE:
+        return Verb.ISSUE
+    if any(ResponseType.ALL_CLEAR in info.response_type for info in alert.info):
+        return Verb.LIFT
+    if alert.note or any(info.added(Added.CORRECTION) for info in alert.info):
+        return Verb.CORRECT
+    return Verb.UPDATE
 
 
 class State(StrEnum):

@@ -465,7 +465,7 @@ async def test_a_frame_not_yet_fetched_is_withdrawn_by_its_retraction_and_never_
     for machine in rig.world.machines:
         machine.manner = Manner.PROMPT
     await until_taken(rig.channel, rig.channel.render(retraction(original), audience), to)
-    assert all([t["verb"] for t in machine.taken] == ["retracted"] for machine in rig.world.machines)
+    assert all([t["verb"] for t in machine.taken] == ["retract"] for machine in rig.world.machines)
 
 
 async def test_an_expired_frame_does_not_stay_in_the_folder_and_what_others_put_there_does(rig: TvRig, tmp_path: Path):
