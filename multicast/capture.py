@@ -7,11 +7,12 @@ that they judge what we send instead of repeating it.
 Source: RFC 5651 §5, RFC 5775 §4, RFC 6726 §3.4, RFC 5445 §3, RFC 5510 §4, RFC 6330 §3, RFC 6584 §3.
 """
 
+import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from scapy.error import Scapy_Exception
 from scapy.fields import (
@@ -218,7 +219,10 @@ def read_pcap(path: Path) -> Iterator[Captured]:
         BadCapture: not a capture, or cut in the middle of its header.
     """
     try:
-        with PcapReader(str(path)) as reader:
+        with (
+            path.open("rb") as file,
+            PcapReader(cast("Any", file)) as reader,
+        ):  # what scapy opens it leaves open on an error
             for frame in reader:
                 if UDP not in frame:
                     continue
@@ -275,6 +279,7 @@ def describe(datagram: bytes) -> dict[str, Any]:
         return said | {"sbn": identity.sbn, "esi": identity.esi, "symbol_bytes": len(identity.payload)}
     except (
         Scapy_Exception,
+        struct.error,
         ValueError,
         TypeError,
         IndexError,

@@ -83,7 +83,7 @@ class Carousel:
         certificate = key.certificate if key else None
         self._certificate = certificate.write() if certificate else None
         self._control_symbol_bytes = packet.symbol_bytes(
-            datagram_bytes, is_signed=key is not None, has_certificate=certificate is not None
+            datagram_bytes - packet.FDT_BYTES, is_signed=key is not None, has_certificate=certificate is not None
         )
         self._toi = 0
         self._instance = 0
