@@ -22,7 +22,7 @@ from multicast.keys import SenderKey, Status
 from multicast.manifest import Entry, Manifest, Notice
 
 INTERVAL_S: Final = 0.1
-SHORT_SYMBOLS: Final = 32
+SHORT_SYMBOLS: Final = 8  # with more, a burst is a smaller part of the object than the wait for the gaps would be
 SHORT_GAP: Final = 20
 _PACKETS_A_BEAT: Final = 4
 _FDT_DAYS: Final = 1

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from multicast.capture import write_pcap
+from multicast.carousel import Carousel, encode
 from multicast.code import Unencodable
-from multicast.keys import RootKey, SenderKey, Trust
+from multicast.keys import RootKey, SenderKey, Trust, load_sender
 from multicast.manifest import Notice
 from multicast.reassembly import Cancelled, Delivered, Reassembly
 from multicast.receiver import open_receiver, safe_name, save
@@ -247,6 +249,36 @@ def test_a_receiver_with_trust_writes_nothing_unsigned_or_forged_and_times_out_w
     assert not received["complete"]
     assert received["packets"] > 0
     assert set(received["refused"]) == {"unknown key" if key else "unsigned"}
+
+
+def test_a_folder_remembers_what_it_has_seen_so_that_an_older_session_stays_refused(tmp_path, files, endpoint):
+    keygen(tmp_path)
+    where = ("--group", GROUP, "--port", endpoint.port, "--iface", "127.0.0.1")
+    keys = {"key": ("--key", tmp_path / "sender"), "trust": ("--trust", tmp_path / "root.pub")}
+    first, _, _ = sent_and_received(tmp_path, files[:1], where, **keys)
+    memory = tmp_path / "out" / ".multicast-sequence"
+    assert json.loads(memory.read_text()) == {"sequence": first["sequence"]}
+    memory.write_text(json.dumps({"sequence": first["sequence"] + 10**9}))
+    later, written, _ = sent_and_received(tmp_path, files[1:], where, expected=8, timeout=2, **keys)
+    assert later["refused"]["old manifest"] == 1
+    assert set(written) == {files[0].name}
+
+
+def test_dissect_says_of_each_packet_who_signed_it(tmp_path, endpoint):
+    keygen(tmp_path)
+    on_air = Carousel(tsi=1, wall=time.time, key=load_sender(tmp_path / "sender"))
+    file = content(20_000)
+    on_air.show(notice(), [(file, encode(file.content, on_air.symbol_bytes))])
+    heard = [d for slot in range(40) if (d := on_air.next(slot * 0.0024))]
+    spoilt = heard[5][:-1] + bytes([heard[5][-1] ^ 1])
+    path = tmp_path / "station.pcap"
+    write_pcap(path, ((time.time(), d) for d in [*heard, spoilt, b"noise"]), endpoint, "127.0.0.1")
+    words = ("dissect", path, "--port", endpoint.port, "--trust", tmp_path / "root.pub")
+    said = json.loads(finished(command(*words, "-o", "json")))
+    assert said["counts"] == {"verified": len(heard), "unverified": 1, "foreign": 1}
+    lines = finished(command(*words)).splitlines()
+    assert len(lines) == len(heard) + 3
+    assert "EXT_AUTH Ed25519" in lines[0]
 
 
 def test_what_cannot_be_sent_or_received_exits_2_and_says_all_of_it(tmp_path, files):
