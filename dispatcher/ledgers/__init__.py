@@ -49,6 +49,7 @@ async def open_ledger(
             failure = raised
         finally:
             serving.cancel()
+            store.shut()  # here too, because a task that is cancelled before its first step does not run at all
     if failure is not None:
         raise failure
 

@@ -42,7 +42,7 @@ class Beaten:
     suspects: AbstractSet[int]
     """Tokens that stand under this node's name and that it did not name as running: orphans, if it is so again."""
     superseded: Sequence[int]
-    """Running deliveries whose alert was superseded meanwhile, maybe by another node."""
+    """Tokens of running deliveries whose alert was superseded meanwhile, maybe by another node."""
 
 
 def prepare(t: Transaction, limits: Mapping[str, Limits]) -> None:
@@ -72,7 +72,7 @@ def beat(
     for channel, limit in limits.items():
         if limit.quota is not None:
             t.connection.execute(_PRUNE, {"lane": channel, "before": t.now - limit.quota_window_s})
-    superseded = [row.id for row in mine if row.token in running and row.superseded_by]
+    superseded = [row.token for row in mine if row.token in running and row.superseded_by]
     return Beaten(len(lost), frozenset(unknown) - suspects, superseded)
 
 

@@ -62,7 +62,7 @@ class Outbox:
         self._held: dict[int, Claim] = {}
         """By token: claimed, and not yet completed in the ledger."""
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        """By delivery."""
+        """By token."""
         self._superseded: set[int] = set()
         self._suspects: AbstractSet[int] = frozenset()
         self._safe_until = -math.inf
@@ -83,13 +83,13 @@ class Outbox:
 
     def supersede(self, identifiers: Collection[str]) -> None:
         """Stop running attempts on these alerts: what they have not told yet is not to go out any more."""
-        self._stop([claim.id for claim in self._held.values() if claim.identifier in identifiers])
+        self._stop([token for token, claim in self._held.items() if claim.identifier in identifiers])
 
-    def _stop(self, deliveries: Iterable[int]) -> None:
-        for delivery in deliveries:
-            task = self._tasks.get(delivery)
-            if task is not None and delivery not in self._superseded:
-                self._superseded.add(delivery)
+    def _stop(self, tokens: Iterable[int]) -> None:
+        for token in tokens:
+            task = self._tasks.get(token)
+            if task is not None and token not in self._superseded:
+                self._superseded.add(token)
                 task.cancel()
 
     # -- turn --------------------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ class Outbox:
             if self._is_safe:  # else they are found as orphans, by this node or by the next
                 for claim in turned.claimed.claims:
                     self._held[int(claim.token)] = claim
-                    self._tasks[claim.id] = tasks.create_task(self._run(claim))
+                    self._tasks[int(claim.token)] = tasks.create_task(self._run(claim))
             if turned.claimed.is_more or self._finished:
                 self._store.news.set()
             elif turned.next_look_s <= self._beat_s:
@@ -121,10 +121,11 @@ class Outbox:
         return self._clock.monotonic() < self._safe_until
 
     async def _run(self, claim: Claim) -> None:
+        token = int(claim.token)
         try:
             attempted = await self._attempt(claim)
         except asyncio.CancelledError:
-            if claim.id not in self._superseded:
+            if token not in self._superseded:
                 raise
             attempted = Attempted(claim, DeliveryEvent.SUPERSEDED)
         except Exception as defect:
@@ -132,8 +133,8 @@ class Outbox:
             log.exception("attempt.failed", delivery_id=claim.id, channel=claim.channel)
             attempted = Attempted(claim, DeliveryEvent.DEFERRED, words=type(defect).__name__, is_success=False)
         finally:
-            self._superseded.discard(claim.id)
-            self._tasks.pop(claim.id, None)
+            self._superseded.discard(token)
+            self._tasks.pop(token, None)
         self._finished.append(attempted)
         self._store.news.set()
 

@@ -52,7 +52,7 @@ async def open_store(dsn: str, mode: type[Mode], me: Identity, clock: Clock) -> 
 
         def place(connection: sa.Connection) -> Head | None:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATING)))
-            create(connection, store.dialect, mode, f"database {sa.make_url(dsn).database}")
+            create(connection, store.dialect, mode, "database " + dsn.partition("?")[0].rpartition("/")[2])
             return take_place(connection, store.dialect, me, is_alone=False)
 
         # Whoever died under this name holds it until the lease runs out; whoever lives renews it meanwhile.

@@ -137,8 +137,12 @@ class Store(ABC):
                 else:
                     self._some.clear()
         finally:
-            self._is_closed = True
-            self._refuse(self._jobs)
+            self.shut()
+
+    def shut(self) -> None:
+        """Refuse what waits and what still comes."""
+        self._is_closed = True
+        self._refuse(self._jobs)
 
     @staticmethod
     def _refuse(jobs: Sequence[_Job]) -> None:

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from dispatcher.clock import SystemClock
 
 USER = "postgres"
@@ -68,11 +70,20 @@ class Postgres:
             self._process.wait(30)
             self._process = None
 
-    def database(self) -> str:
-        """A new, empty database; returns its DSN."""
+    def database(self, tablespace: Path | None = None) -> str:
+        """A new, empty database, on a disk of its own if `tablespace` says so; returns its DSN."""
         name = f"todoke{next(self._names)}"
-        self.psql(f"CREATE DATABASE {name}")
+        if tablespace is None:
+            self.psql(f"CREATE DATABASE {name}")
+        else:
+            self.psql(f"CREATE TABLESPACE {name} LOCATION '{tablespace}'")
+            self.psql(f"CREATE DATABASE {name} TABLESPACE {name}")
         return self.dsn(name)
+
+    def drop(self, name: str) -> None:
+        """A database with a tablespace of its own."""
+        self.psql(f"DROP DATABASE {name} WITH (FORCE)")
+        self.psql(f"DROP TABLESPACE {name}")
 
     def psql(self, statement: str, database: str = "postgres") -> str:
         return subprocess.run(
@@ -115,3 +126,10 @@ def running() -> Iterator[Postgres]:
 
 def _unprivileged() -> dict[str, object]:
     return {"user": USER, "group": USER, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One server for a whole run; each test takes a `database()` of its own. Import it where it is used."""
+    with running() as server:
+        yield server
