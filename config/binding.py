@@ -4,4 +4,224 @@ A settings class is a frozen, keyword-only dataclass. A field without a default 
 str, bool, int, float, Path (relative to the site file), Secret, the quantities of units.py, a StrEnum, Literal, another
 settings class, tuple[T, ...], Mapping[str, T], and any of them | None. A class may check itself in
 `def problems(self) -> Iterable[tuple[str, str]]` (field, reason), called when its fields bound.
+
+Every problem of a document is found before any is reported.
 """
+
+import dataclasses
+import difflib
+import os
+import types
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+import yaml
+
+from config import units
+from config.document import ConfigError, Node, Problem
+from config.secret import Secret
+
+T = TypeVar("T")
+_BAD = object()
+_BOOLEANS = {"true": True, "false": False}
+_WORDS: Mapping[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    Path: "a path",
+    Secret: "{file: …} or {env: …}",
+}
+
+
+def bind(
+    cls: type[T], document: Node, *, file: str, base: Path, kinds: Mapping[str, Mapping[str, type]] | None = None
+) -> T:
+    """The settings that this document describes. `base` is what relative paths start from.
+
+    `kinds` names, for a field of type Mapping[str, Any], the settings class of each key.
+
+    Raises:
+        ConfigError: everything that is wrong, each with its line, path, reason and what is accepted.
+    """
+    binder = _Binder(file, base, kinds or {})
+    bound = binder.settings(cls, document, "")
+    if binder.problems:
+        raise ConfigError(binder.problems)
+    return cast("T", bound)
+
+
+class _Binder:
+    def __init__(self, file: str, base: Path, kinds: Mapping[str, Mapping[str, type]]) -> None:
+        self._file = file
+        self._base = base
+        self._kinds = kinds
+        self.problems: list[Problem] = []
+
+    def _wrong(self, node: Node, path: str, reason: str) -> Any:
+        self.problems.append(Problem(self._file, node.line, path, reason))
+        return _BAD
+
+    def settings(self, cls: type, node: Node, path: str) -> Any:
+        if not isinstance(node.value, dict):
+            return self._wrong(node, path, "a mapping of keys is needed here")
+        hints = get_type_hints(cls, include_extras=True)
+        fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
+        for name, value in node.value.items():
+            if name not in fields:
+                near = difflib.get_close_matches(name, fields, 1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(fields)}"
+                self._wrong(value, _at(path, name), f"unknown key; {hint}")
+        bound: dict[str, Any] = {}
+        for name, field in fields.items():
+            at = _at(path, name)
+            if name in node.value:
+                if at in self._kinds:
+                    bound[name] = self._by_kind(self._kinds[at], node.value[name], at)
+                else:
+                    bound[name] = self.value(hints[name], node.value[name], at)
+            elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+                self._wrong(node, at, f"missing; {_accepted(hints[name])} is needed")
+                bound[name] = _BAD
+        if any(value is _BAD for value in bound.values()):
+            return _BAD
+        made = cls(**bound)
+        for name, reason in getattr(made, "problems", tuple)():
+            self._wrong(node.value.get(name, node), _at(path, name), reason)
+        return made
+
+    def _by_kind(self, kinds: Mapping[str, type], node: Node, path: str) -> Any:
+        if not isinstance(node.value, dict):
+            return self._wrong(node, path, f"a mapping is needed; its keys are {', '.join(kinds)}")
+        bound: dict[str, Any] = {}
+        for kind, value in node.value.items():
+            if kind not in kinds:
+                bound[kind] = self._wrong(value, _at(path, kind), f"no such kind; there are {', '.join(kinds)}")
+            else:
+                bound[kind] = self.settings(kinds[kind], value, _at(path, kind))
+        return _BAD if any(v is _BAD for v in bound.values()) else bound
+
+    def value(self, hint: Any, node: Node, path: str) -> Any:  # noqa: PLR0911 - one branch for each accepted type
+        origin = get_origin(hint)
+        if origin in {Union, types.UnionType}:
+            if node.value is None:
+                return None if type(None) in get_args(hint) else self._wrong(node, path, f"{_accepted(hint)} is needed")
+            return self.value(next(a for a in get_args(hint) if a is not type(None)), node, path)
+        if node.value is None:
+            return self._wrong(node, path, f"{_accepted(hint)} is needed")
+        if hint is Secret:
+            return self._secret(node, path)
+        if dataclasses.is_dataclass(hint):
+            return self.settings(cast("type", hint), node, path)
+        if origin is tuple:
+            return self._tuple(hint, node, path)
+        if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+            return self._mapping(hint, node, path)
+        if not isinstance(node.value, str):
+            return self._wrong(
+                node,
+                path,
+                f"{_accepted(hint)} is needed, not a {'list' if isinstance(node.value, tuple) else 'mapping'}",
+            )
+        return self._scalar(hint, node, node.value, path)
+
+    def _scalar(self, hint: Any, node: Node, text: str, path: str) -> Any:  # noqa: PLR0911 - as above
+        if get_origin(hint) is Annotated:
+            number, unit = get_args(hint)
+            try:
+                return number(units.parse(unit, text))
+            except ValueError as error:
+                return self._wrong(node, path, str(error))
+        if hint is str:
+            return text
+        if hint is Path:
+            return (self._base / text).resolve() if text else self._wrong(node, path, "a path is needed")
+        if hint is bool:
+            return (
+                _BOOLEANS[text]
+                if text in _BOOLEANS and not node.is_quoted
+                else self._wrong(node, path, f"{text!r}: true or false is needed")
+            )
+        if hint in {int, float}:
+            try:
+                return hint(text)
+            except ValueError:
+                return self._wrong(node, path, f"{text!r} is not {_accepted(hint)}")
+        allowed = get_args(hint) if get_origin(hint) is Literal else tuple(hint) if _is_enum(hint) else ()
+        if text in allowed:
+            return hint(text) if _is_enum(hint) else text
+        return self._wrong(node, path, f"{text!r} is not accepted; there are {', '.join(allowed)}")
+
+    def _tuple(self, hint: Any, node: Node, path: str) -> Any:
+        if not isinstance(node.value, tuple):
+            return self._wrong(node, path, f"a list of {_accepted(get_args(hint)[0])} is needed")
+        bound = tuple(self.value(get_args(hint)[0], item, f"{path}[{i}]") for i, item in enumerate(node.value))
+        return _BAD if any(v is _BAD for v in bound) else bound
+
+    def _mapping(self, hint: Any, node: Node, path: str) -> Any:
+        if not isinstance(node.value, dict):
+            return self._wrong(node, path, "a mapping is needed")
+        bound = {name: self.value(get_args(hint)[1], item, _at(path, name)) for name, item in node.value.items()}
+        return _BAD if any(v is _BAD for v in bound.values()) else bound
+
+    def _secret(self, node: Node, path: str) -> Any:
+        given = node.value
+        if not isinstance(given, dict) or len(given) != 1 or next(iter(given)) not in {"file", "env"}:
+            return self._wrong(node, path, "a secret never stands here; write {file: PATH} or {env: NAME}")
+        how, where = next((how, n.value) for how, n in given.items())
+        if not isinstance(where, str):
+            return self._wrong(node, path, f"{how}: a name is needed")
+        if how == "env":
+            text = os.environ.get(where)
+            return Secret(text, f"env {where}") if text else self._wrong(node, path, f"the environment has no {where}")
+        file = self._base / where
+        try:
+            if file.stat().st_mode & 0o004:
+                return self._wrong(node, path, f"{where} can be read by everybody; chmod 600 it")
+            return Secret(file.read_text(encoding="utf-8").strip(), f"file {where}")
+        except (OSError, UnicodeDecodeError) as error:
+            return self._wrong(node, path, f"{where}: {getattr(error, 'strerror', None) or error}")
+
+
+def _at(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _is_enum(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, StrEnum)
+
+
+def _accepted(hint: Any) -> str:
+    """What a type accepts, in words."""
+    if get_origin(hint) is Annotated:
+        unit = get_args(hint)[1]
+        return f"{unit.what} ({unit.accepted()})"
+    if get_origin(hint) is Literal:
+        return " or ".join(map(str, get_args(hint)))
+    if get_origin(hint) in {Union, types.UnionType}:
+        return _accepted(next(a for a in get_args(hint) if a is not type(None)))
+    return _WORDS.get(hint, "a block of keys" if dataclasses.is_dataclass(hint) else "a value")
+
+
+def effective(settings: Any) -> str:
+    """The settings as YAML with every default filled in and every secret masked."""
+    return yaml.safe_dump(_plain(type(settings), settings), allow_unicode=True, sort_keys=False)
+
+
+def _plain(hint: Any, value: Any) -> Any:  # noqa: PLR0911 - one return for each form of value
+    if get_origin(hint) is Annotated:
+        return units.write(get_args(hint)[1], value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        hints = get_type_hints(type(value), include_extras=True)
+        return {f.name: _plain(hints[f.name], getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+    if get_origin(hint) in {Union, types.UnionType} and value is not None:
+        return _plain(next(a for a in get_args(hint) if a is not type(None)), value)
+    if isinstance(value, Secret):
+        return "********"
+    if isinstance(value, tuple):
+        return [_plain((*get_args(hint), Any)[0], item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _plain((*get_args(hint), Any, Any)[1], item) for name, item in value.items()}
+    return str(value) if isinstance(value, (StrEnum, Path)) else value

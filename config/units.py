@@ -5,6 +5,7 @@ A field's type carries the unit: `timeout: Seconds` is a float of seconds in the
 Source: RFC 2119 is not enough for numbers; ISO 80000 unit symbols.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -31,3 +32,25 @@ Seconds = Annotated[float, DURATION]
 BitsPerSecond = Annotated[int, BIT_RATE]
 Bytes = Annotated[int, SIZE]
 PerSecond = Annotated[float, FREQUENCY]
+
+
+def parse(unit: Unit, text: str) -> float:
+    """The quantity in the program's own unit: `30 s` → 30.0.
+
+    Raises:
+        ValueError: no number, no unit, or a unit of something else; the message says what is accepted.
+    """
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(\S*)\s*", text)
+    if found is None or found[2] not in unit.factors:
+        raise ValueError(f"{text!r} is not {unit.what}; a number and one of {unit.accepted()} is accepted")
+    return float(found[1]) * unit.factors[found[2]]
+
+
+def write(unit: Unit, quantity: float) -> str:
+    """As a site file has it, in the largest unit that leaves a whole number."""
+    best = max(
+        (symbol for symbol, factor in unit.factors.items() if quantity and (quantity / factor) % 1 == 0),
+        key=lambda symbol: unit.factors[symbol],
+        default=next(symbol for symbol, factor in unit.factors.items() if factor == 1),
+    )
+    return f"{quantity / unit.factors[best]:g} {best}"

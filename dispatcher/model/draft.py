@@ -33,20 +33,24 @@ class Verb(StrEnum):
     """取消: it was wrong."""
 
 
-WORDS: Mapping[Verb, str] = MappingProxyType({
-    Verb.ISSUE: "発表",
-    Verb.UPDATE: "更新",
-    Verb.CORRECT: "訂正",
-    Verb.LIFT: "解除",
-    Verb.RETRACT: "取消",
-})
-MSG_TYPES: Mapping[Verb, MsgType] = MappingProxyType({
-    Verb.ISSUE: MsgType.ALERT,
-    Verb.UPDATE: MsgType.UPDATE,
-    Verb.CORRECT: MsgType.UPDATE,
-    Verb.LIFT: MsgType.UPDATE,
-    Verb.RETRACT: MsgType.CANCEL,
-})
+WORDS: Mapping[Verb, str] = MappingProxyType(
+    {
+        Verb.ISSUE: "発表",
+        Verb.UPDATE: "更新",
+        Verb.CORRECT: "訂正",
+        Verb.LIFT: "解除",
+        Verb.RETRACT: "取消",
+    }
+)
+MSG_TYPES: Mapping[Verb, MsgType] = MappingProxyType(
+    {
+        Verb.ISSUE: MsgType.ALERT,
+        Verb.UPDATE: MsgType.UPDATE,
+        Verb.CORRECT: MsgType.UPDATE,
+        Verb.LIFT: MsgType.UPDATE,
+        Verb.RETRACT: MsgType.CANCEL,
+    }
+)
 ONE_PERSON = frozenset({Verb.CORRECT, Verb.RETRACT})
 """What one person may send alone: taking back or mending what is out there must not wait for a second one."""
 ENDING = frozenset({Verb.LIFT, Verb.RETRACT})
@@ -93,17 +97,19 @@ class Happening(StrEnum):
 
 
 _S, _H = State, Happening
-TRANSITIONS: Mapping[tuple[State, Happening], State] = MappingProxyType({
-    (_S.DRAFT, _H.EDITED): _S.DRAFT,
-    (_S.DRAFT, _H.SUBMITTED): _S.PENDING,
-    (_S.DRAFT, _H.APPROVED): _S.DISPATCHING,
-    (_S.PENDING, _H.EDITED): _S.DRAFT,
-    (_S.PENDING, _H.APPROVED): _S.DISPATCHING,
-    (_S.DISPATCHING, _H.DISPATCHED): _S.LIVE,
-    (_S.DISPATCHING, _H.ENDED): _S.ENDED,
-    (_S.LIVE, _H.ENDED): _S.ENDED,
-    (_S.ENDED, _H.CLOSED): _S.CLOSED,
-})
+TRANSITIONS: Mapping[tuple[State, Happening], State] = MappingProxyType(
+    {
+        (_S.DRAFT, _H.EDITED): _S.DRAFT,
+        (_S.DRAFT, _H.SUBMITTED): _S.PENDING,
+        (_S.DRAFT, _H.APPROVED): _S.DISPATCHING,
+        (_S.PENDING, _H.EDITED): _S.DRAFT,
+        (_S.PENDING, _H.APPROVED): _S.DISPATCHING,
+        (_S.DISPATCHING, _H.DISPATCHED): _S.LIVE,
+        (_S.DISPATCHING, _H.ENDED): _S.ENDED,
+        (_S.LIVE, _H.ENDED): _S.ENDED,
+        (_S.ENDED, _H.CLOSED): _S.CLOSED,
+    }
+)
 
 
 def advance(state: State, happening: Happening) -> State:
@@ -173,7 +179,9 @@ class Draft:
             "response_type": list(self.response_type),
             "level": self.level,
             "quarters": list(self.quarters),
-            "wording": {language: {f: getattr(w, f) for f in Wording.__slots__} for language, w in self.wording.items()},
+            "wording": {
+                language: {f: getattr(w, f) for f in Wording.__slots__} for language, w in self.wording.items()
+            },
             "expires": self.expires.isoformat(),
             "next_update": self.next_update and self.next_update.isoformat(),
             "note": self.note,

@@ -1,0 +1,147 @@
+"""`todoke`: one program; each command is a thin door.
+
+Commands that stand above the dispatcher (demo, terminal) or beside it (multicast) announce themselves as entry points of the group
+`todoke.commands`, so that the dispatcher need not know of them.
+
+Source: design.md §9 for the exit codes, which `todoke --help` prints.
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from importlib.metadata import entry_points, version
+from pathlib import Path
+
+import uvloop
+
+from config.site import Site, effective, load_site
+from dispatcher import node
+from dispatcher.errors import ConfigError, TodokeError
+from dispatcher.log import to_stderr
+from dispatcher.staff import cap_command
+from dispatcher.staff.cli import say, verbs
+from dispatcher.staff.sessions import new_token
+
+ABOUT = "Todoke 届け: one message, every channel, and proof of who it reached."
+AFTER = """\
+the way of a message:
+  todoke draft --drill --template evacuation-order --area 大沢 --cause '野川の水位が上がり、氾濫のおそれがあります'
+  todoke preview ID          what each medium carries, who gets it
+  todoke submit --drill ID   ask a second person
+  todoke approve --drill ID --hash HASH
+  todoke watch ID            the board
+
+exit codes: 0 done · 1 internal error · 2 usage or invalid input · 3 waiting for approval · 4 partly failed ·
+5 refused by a rule · 6 standby · 7 no or unknown token · 8 timed out · 9 stale hash
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command there is."""
+    top = argparse.ArgumentParser(
+        prog="todoke", description=ABOUT, epilog=AFTER, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument("--version", action="version", version=f"todoke {version('todoke')}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for point in sorted(entry_points(group="todoke.commands"), key=lambda p: p.name):
+        point.load().add(commands)
+
+    serve = commands.add_parser("serve", help="run the node that a site file describes, until Ctrl-C")
+    serve.add_argument("site", type=Path)
+    serve.set_defaults(run=_serve)
+
+    check = commands.add_parser(
+        "check", help="say everything that is wrong with a site file, or print it as it is understood"
+    )
+    check.add_argument("site", type=Path)
+    check.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    check.set_defaults(run=_check)
+
+    verbs.add(commands)
+
+    cap = commands.add_parser("cap", help="CAP 1.2 files").add_subparsers(dest="what", required=True, metavar="check")
+    cap_check = cap.add_parser(
+        "check", help="valid or not, every reason, and what CAP's text forbids though the schema allows it"
+    )
+    cap_check.add_argument("files", nargs="+", metavar="FILE")
+    cap_check.add_argument(
+        "--roundtrip", action="store_true", help="prove that a valid one is read and written without loss"
+    )
+    cap_check.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    cap_check.set_defaults(run=_cap_check)
+
+    token = commands.add_parser("token", help="staff's tokens").add_subparsers(
+        dest="what", required=True, metavar="new"
+    )
+    new = token.add_parser("new", help="make a token; it is printed once, its hash goes into the site file")
+    new.add_argument("name")
+    new.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    new.set_defaults(run=_token_new)
+    return top
+
+
+def _site(path: Path) -> Site:
+    return load_site(path, {kind: channel.Settings for kind, channel in node.kinds().items()})
+
+
+def _serve(args: argparse.Namespace) -> int:
+    site = _site(args.site)
+
+    async def serve() -> None:
+        stopped = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        async with node.running(site):
+            say.complain(
+                f"{site.node}: http://{site.residents.listen}/ (residents) · http://{site.control.listen} (staff)"
+            )
+            await stopped.wait()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    text = effective(_site(args.site))
+    say.line(json.dumps({"site": text}, ensure_ascii=False) if args.output == "json" else text.rstrip())
+    return 0
+
+
+def _cap_check(args: argparse.Namespace) -> int:
+    return cap_command.run(args.files, roundtrip=args.roundtrip, output="json" if args.output == "json" else "text")
+
+
+def _token_new(args: argparse.Namespace) -> int:
+    token, kept = new_token()
+    if args.output == "json":
+        say.line(json.dumps({"name": args.name, "token": token, "token_hash": kept}, ensure_ascii=False))
+        return 0
+    say.line(token)
+    say.complain(
+        f"この鍵は一度しか表示しません。{args.name} に渡し、次をサイトの設定に書いてください (shown once; for the site file):"
+    )
+    say.complain(f"  - {{name: {args.name}, roles: [originator], token_hash: {kept}}}")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; what it says no to becomes an exit code."""
+    args = parser().parse_args(argv)
+    to_stderr()
+    try:
+        return int(args.run(args))
+    except (TodokeError, ConfigError) as error:
+        say.complain(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        return 0
+    except OSError as error:
+        say.complain(str(error))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

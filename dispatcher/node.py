@@ -1,0 +1,116 @@
+"""A site file becomes a running node, `Node[Live]` or `Node[Drill]`: the only place that wires.
+
+One process has one mode, one ledger, one set of credentials. A channel is found by its name, `channels/<kind>.py`; there is no
+list to extend.
+
+Source: design.md §4.
+"""
+
+import asyncio
+import importlib
+import pkgutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic
+from urllib.parse import urlsplit
+
+from config.cities import load
+from config.site import Site
+from dispatcher.channel import Channel, Limits, Surroundings
+from dispatcher.clock import Clock, SystemClock
+from dispatcher.ledger import Event, Ledger
+from dispatcher.ledgers import open_ledger
+from dispatcher.log import logger
+from dispatcher.model.mode import MODES, Drill, Live, M
+from dispatcher.path import Path
+from dispatcher.residents.bulletin import bulletin, listening
+from dispatcher.staff.api import application
+from dispatcher.staff.desk import Desk
+from dispatcher.staff.sessions import People, Person
+from dispatcher.steps.dispatch import CLOCK
+from dispatcher.tracking.acknowledgement import Acknowledgements, Returned
+
+RETURN_LOOK_S = 0.25
+"""How often those who came back are looked for."""
+TIMERS = Limits(concurrency=16)
+
+log = logger("dispatcher.node")
+
+
+def kinds() -> dict[str, type[Channel[Any, Any]]]:
+    """Every kind of channel there is, by name."""
+    package = importlib.import_module("channels")
+    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    return {name: importlib.import_module(f"channels.{name}").Kind for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Node(Generic[M]):
+    """A node that is up."""
+
+    path: Path[M]
+    desk: Desk[M]
+    ledger: Ledger
+    channels: Mapping[str, Channel[M, Any]]
+
+
+def running(site: Site, clock: Clock | None = None) -> Any:
+    """Inside `async with`, a node with its ledger, channels, listeners and outbox; all closed afterwards.
+
+    Raises (on entering):
+        Standby: another node has this ledger.
+        OSError: a listener's address is taken.
+    """
+    mode = MODES[site.mode]
+    return (
+        _running(Live, site, clock or SystemClock()) if mode is Live else _running(Drill, site, clock or SystemClock())
+    )
+
+
+@asynccontextmanager
+async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Node[M]]:
+    city = load(site.city)
+    classes = kinds()
+    site.state_dir.mkdir(parents=True, exist_ok=True)
+    dsn = site.ledger or f"sqlite:///{site.state_dir / 'todoke.db'}"
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(open_ledger(dsn, mode=mode, node=site.node, clock=clock))
+        channels: dict[str, Channel[M, Any]] = {}
+        returned = Returned()
+        for kind, settings in site.channels.items():
+            folder = site.state_dir / kind
+            folder.mkdir(exist_ok=True)
+            around = Surroundings(clock, city, folder, site.residents.url.rstrip("/"), site.node)
+            channels[kind] = classes[kind](mode, settings, around)
+            await stack.enter_async_context(channels[kind].open(Acknowledgements(ledger, kind, returned)))
+        sender = f"{site.node}@{urlsplit(site.residents.url).hostname or 'localhost'}"
+        path = Path(mode, city, channels, ledger, clock, sender, site.residents.url.rstrip("/"))
+        people = People([Person(p.name, tuple(p.roles), p.token_hash) for p in site.staff])
+        desk = Desk(path, people)
+        if "website" in site.channels:
+            host, port = _address(site.residents.listen)
+            await stack.enter_async_context(listening(bulletin(site.channels["website"].folder), host, port))
+        await stack.enter_async_context(listening(application(desk), *_address(site.control.listen)))
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        lanes = {CLOCK: TIMERS, **{kind: channel.limits for kind, channel in channels.items()}}
+        work = [tasks.create_task(ledger.run(lanes, path.attempt)), tasks.create_task(_hasten(ledger, returned, clock))]
+        await ledger.append(Event("node.started", "", {"mode": mode.name, "channels": sorted(channels)}))
+        log.info("node.started", mode=mode.name, site=site.node)
+        try:
+            yield Node(path, desk, ledger, channels)
+        finally:
+            for task in work:
+                task.cancel()
+
+
+async def _hasten(ledger: Ledger, returned: Returned, clock: Clock) -> None:
+    while True:
+        for kind in returned.take():
+            await ledger.hasten(kind)
+        await clock.sleep(RETURN_LOOK_S)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)

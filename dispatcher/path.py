@@ -1,0 +1,156 @@
+"""READ FIRST. The path of a message: accept → address → approve → dispatch → render → send, then what comes back.
+
+    Draft ──prepare──▶ Prepared (alert, audiences, renderings, findings, hash)     steps accept, address, render, approve
+          ──issue────▶ written down, in one transaction with its deliveries        step dispatch
+    Claim ──attempt──▶ Attempted (taken, refused, deferred)                        steps render, send
+    what comes back    receipts and acknowledgements                               tracking/
+
+Everything before `issue` can be thrown away; everything after it survives kill -9. The rules of who may do what stand in
+staff/desk.py; how a medium is reached stands in channels/.
+
+Source: design.md §2.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, cast
+
+from config.city import City
+from dispatcher import cap
+from dispatcher.channel import Channel
+from dispatcher.clock import Clock
+from dispatcher.errors import Finding
+from dispatcher.ledger import Attempted, Claim, Event, IssuedAlert, Ledger
+from dispatcher.model.alert import Alert, Reference
+from dispatcher.model.audience import Audience
+from dispatcher.model.delivery import DeliveryEvent
+from dispatcher.model.draft import Draft, State
+from dispatcher.model.mode import M, require
+from dispatcher.model.rendering import Rendering
+from dispatcher.steps.address import address
+from dispatcher.steps.approve import alert_of, fingerprint
+from dispatcher.steps.dispatch import CLOCK, dispatch
+from dispatcher.steps.lint import lint
+from dispatcher.steps.render import render, what_does_not_fit
+from dispatcher.steps.send import send
+
+KEPT_RENDERINGS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared(Generic[M]):
+    """A draft as it would go out at a moment: what staff preview and what an approval binds to."""
+
+    alert: Alert[M]
+    audiences: Mapping[str, Audience]
+    renderings: Mapping[str, Rendering[M]]
+    findings: tuple[Finding, ...]
+    hash: str
+
+    @property
+    def blocking(self) -> tuple[Finding, ...]:
+        return tuple(f for f in self.findings if f.blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class Path(Generic[M]):
+    """The path within one node: one mode, one ledger, one set of channels."""
+
+    mode: type[M]
+    city: City
+    channels: Mapping[str, Channel[M, Any]]
+    ledger: Ledger
+    clock: Clock
+    sender: str
+    """CAP sender: who speaks, as a globally unique name."""
+    web: str
+    """Where residents read the site."""
+    _renderings: OrderedDict[tuple[str, str], Rendering[M]] = field(default_factory=OrderedDict)
+    """Lately used; what falls out is rendered anew."""
+
+    async def prepare(self, draft: Draft, at: datetime) -> Prepared[M]:
+        """The draft as it would go out at that moment. Nothing is written.
+
+        Raises:
+            InvalidInput: it has no area, or nobody to reach.
+        """
+        audiences = await address(draft.quarters, self.channels)
+        alert = alert_of(
+            draft,
+            self.mode,
+            self.city,
+            sender=self.sender,
+            sent=at,
+            web=self.web,
+            references=await self._references(draft),
+        )
+        renderings = render(alert, audiences, self.channels)
+        findings = (*lint(alert, now=self.clock.now()), *what_does_not_fit(renderings))
+        return Prepared(alert, audiences, renderings, findings, fingerprint(alert, renderings, audiences))
+
+    async def issue(self, draft: Draft, *, by: str) -> Alert[M]:
+        """Write the approved draft down with all its deliveries; sending begins at once.
+
+        Raises:
+            StaleHash: the draft was changed meanwhile; nothing was written.
+            StorageFull: nothing was written.
+        """
+        approved = self.clock.now()
+        prepared: Prepared[M] = await self.prepare(draft, approved)
+        chain = await self.chain(draft)
+        await dispatch(
+            prepared.alert,
+            draft,
+            prepared.audiences,
+            prepared.renderings,
+            self.channels,
+            self.ledger,
+            by=by,
+            approved=approved,
+            chain=chain[0].identifier if chain else draft.identifier,
+            supersedes=[a.identifier for a in chain if a.state in {State.DISPATCHING, State.LIVE}],
+        )
+        self.ledger.wake()
+        return prepared.alert
+
+    async def attempt(self, claim: Claim) -> Attempted:
+        """One attempt at one delivery; a timer that came due ends its alert."""
+        if claim.channel == CLOCK:
+            await self.ledger.finish_alert(
+                claim.identifier, State.ENDED, Event("alert.ended", claim.identifier, {"because": "expired"})
+            )
+            return Attempted(claim, DeliveryEvent.TAKEN)
+        rendering = await self._rendering(claim.identifier, claim.channel)
+        return await send(claim, rendering, self.channels[claim.channel], self.ledger, self.clock)
+
+    async def _rendering(self, identifier: str, kind: str) -> Rendering[M]:
+        """What was approved, rendered from the CAP message that the ledger holds."""
+        key = (identifier, kind)
+        if key in self._renderings:
+            self._renderings.move_to_end(key)
+            return self._renderings[key]
+        issued = await self.ledger.alert(identifier)
+        alert = cap.read(issued.cap_xml)
+        require(self.mode, alert)
+        audience = await self.channels[kind].audience(alert.quarters)
+        rendering = self.channels[kind].render(cast("Alert[M]", alert), audience)
+        if rendering.digest != issued.renderings[kind]:
+            await self.ledger.append(Event("rendering.differs", identifier, {"channel": kind}))
+        self._renderings[key] = rendering
+        while len(self._renderings) > KEPT_RENDERINGS:
+            self._renderings.popitem(last=False)
+        return rendering
+
+    async def chain(self, draft: Draft) -> Sequence[IssuedAlert]:
+        """What this draft follows, oldest first; empty for a first message."""
+        if draft.of is None:
+            return ()
+        first = (await self.ledger.alert(draft.of)).chain
+        chain = [a for a in await self.ledger.alerts() if a.chain == first and a.identifier != draft.identifier]
+        return sorted(chain, key=lambda a: a.issued_at)
+
+    async def _references(self, draft: Draft) -> tuple[Reference, ...]:
+        alerts = [cap.read(a.cap_xml) for a in await self.chain(draft)]
+        return tuple(Reference(a.sender, a.identifier, a.sent) for a in alerts)

@@ -1,0 +1,93 @@
+"""How answers look in a terminal: the live board, a preview, what waits. The only door to rich.
+
+Every state is a word; a figure that a medium cannot know is 数えない, never 0.
+
+Source: mockups' principles (design.md §3 "say what was seen").
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live as LiveDisplay
+from rich.table import Table
+from rich.text import Text
+
+STRIPS = {"live": ("本番 LIVE", "bold white on #7D0A12"), "drill": ("訓練 DRILL", "bold white on #0B3F96")}
+LEVELS = {5: "white on #0C000C", 4: "white on #AA00AA", 3: "black on #FF2800"}
+NAMES = {
+    "website": "ウェブサイト",
+    "social": "X",
+    "cable_tv": "ケーブルテレビ",
+    "email_list": "登録メール",
+    "ip_terminal": "IP 告知端末",
+    "wifi_multicast": "駅前 Wi-Fi",
+}
+UNCOUNTED = frozenset({"website", "social", "cable_tv"})
+"""Channels that reach nobody by name."""
+
+
+def console(*, to_stderr: bool = False) -> Console:
+    return Console(stderr=to_stderr, highlight=False)
+
+
+def strip(mode: str) -> Text:
+    """The mode, so that nobody can mistake it."""
+    word, style = STRIPS[mode]
+    return Text(f"  {word}  ", style=style)
+
+
+def board(mode: str, boards: Sequence[Mapping[str, Any]], foot: str = "") -> Group:
+    """The board of some alerts as one picture."""
+    pieces: list[Any] = [strip(mode)]
+    for each in boards:
+        pieces += [
+            Text(f"{each['alert']['identifier']}  {each['alert']['verb']}  {each['alert']['state']}", style="bold"),
+            _lines(each),
+        ]
+    if foot:
+        pieces.append(Text(foot))
+    return Group(*pieces)
+
+
+def _lines(each: Mapping[str, Any]) -> Table:
+    table = Table(expand=False, pad_edge=False)
+    table.add_column("媒体 channel")
+    for head in ("宛先 to", "受領 taken", "着信 delivered", "確認 acknowledged", "不達 failed", "再送中 retrying"):
+        table.add_column(head, justify="right")
+    table.add_column("状態 state")
+    for line in each["channels"]:
+        kind = line["channel"]
+        done = line["taken"] + line["failed"] + line["superseded"] >= line["destinations"]
+        state = Text("● 受領", style="green") if done and not line["failed"] else Text("◐ 送信中")
+        if line["failed"]:
+            state = Text(f"✕ 不達 {line['last_words'][:40]}", style="red")
+        elif not done and line["retrying"]:
+            state = Text(f"▲ 再送 {line['last_words'][:40]}", style="yellow")
+        people = ("数えない", "数えない") if kind in UNCOUNTED else (str(line["delivered"]), str(line["acknowledged"]))
+        table.add_row(
+            NAMES.get(kind, kind),
+            str(line["destinations"]),
+            str(line["taken"]),
+            *people,
+            str(line["failed"]),
+            str(line["retrying"]),
+            state,
+        )
+    return table
+
+
+def live_board(*, to_stderr: bool) -> LiveDisplay:
+    """A board that is drawn over itself; on a pipe only its last state is printed."""
+    return LiveDisplay(console=console(to_stderr=to_stderr), refresh_per_second=8, transient=False)
+
+
+def line(text: str) -> None:
+    """One line on standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def complain(text: str) -> None:
+    """One line on standard error."""
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,46 @@
+"""Who is asking: people of the site file, each with a token of their own that only its hash is kept of.
+
+A token is 256 random bits, so a fast hash is enough: there is nothing to guess. It is compared in constant time.
+
+Source: design.md §9; RFC 6750 (bearer tokens).
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+PREFIX = "todoke_"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """`roles` are desk.RIGHTS' keys; `token_hash` is SHA-256 in hex."""
+
+    name: str
+    roles: tuple[str, ...]
+    token_hash: str
+
+
+def new_token() -> tuple[str, str]:
+    """A token to hand to its owner once, and the hash to keep."""
+    token = PREFIX + secrets.token_urlsafe(32)
+    return token, hash_of(token)
+
+
+def hash_of(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class People:
+    """Those who may sit at the desk."""
+
+    def __init__(self, people: Sequence[Person]) -> None:
+        self._people = tuple(people)
+
+    def whose(self, token: str) -> Person | None:
+        """The owner of this token; every person is compared, so that the time tells nothing."""
+        given = hash_of(token)
+        found = [person for person in self._people if hmac.compare_digest(person.token_hash, given)]
+        return found[0] if found else None

@@ -1,0 +1,177 @@
+"""What staff typed becomes a complete draft, or every problem is listed at once.
+
+Source: design.md §2 "accept", §7 "Templates".
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from config.city import City
+from config.templates import Template, causes, fill, load_templates
+from dispatcher.clock import JST
+from dispatcher.errors import Finding, InvalidInput
+from dispatcher.model.draft import Draft, Verb, Wording
+from dispatcher.steps.approve import ISSUED
+
+VALID_FOR = timedelta(hours=12)
+NEXT_UPDATE_IN = timedelta(hours=1)
+_FIELDS = ("event", "headline", "description", "instruction", "short", "shelters")
+_UNITS = MappingProxyType({"min": 60, "h": 3600, "d": 86400})
+SHELTERS_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What was typed. Only the template and the area are needed; the rest has a default that the preview shows.
+
+    `words` is {language: {placeholder or field: text}}: a placeholder's value, or a whole field in staff's own words.
+    """
+
+    template: str | None = None
+    areas: tuple[str, ...] = ()
+    cause: str | None = None
+    hazard: str | None = None
+    note: str | None = None
+    expires: str | None = None
+    next_update: str | None = None
+    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    verb: Verb = Verb.ISSUE
+    of: str | None = None
+
+
+def accept(
+    typed: Typed, *, city: City, now: datetime, author: str, identifier: str, before: Draft | None = None
+) -> Draft:
+    """The draft, complete in every language of its template. `before` is the draft of the alert that it follows.
+
+    Raises:
+        InvalidInput: each thing that is missing, unknown or wrong.
+    """
+    findings: list[Finding] = []
+    quarters = _quarters(typed.areas, city, findings)
+    template = _template(typed, before, findings)
+    expires = _moment(typed.expires, "expires", now, now + VALID_FOR, findings)
+    next_update = _moment(typed.next_update, "next_update", now, now + NEXT_UPDATE_IN, findings)
+    if typed.verb in {Verb.CORRECT, Verb.RETRACT} and not typed.note:
+        findings.append(Finding("note", "何が誤りだったかを書いてください (say what was wrong)"))
+    if findings or template is None:
+        raise InvalidInput(findings)
+    wording = _wording(template, typed, city, quarters, next_update, findings)
+    if findings:
+        raise InvalidInput(findings)
+    return Draft(
+        identifier=identifier,
+        verb=typed.verb,
+        template=template.name,
+        category=template.category,
+        urgency=template.urgency,
+        severity=template.severity,
+        certainty=template.certainty,
+        response_type=tuple(template.response_type),
+        level=template.level,
+        quarters=quarters,
+        wording=wording,
+        expires=expires,
+        next_update=None if typed.verb in {Verb.LIFT, Verb.RETRACT} else next_update,
+        note=typed.note,
+        of=typed.of,
+        author=author,
+    )
+
+
+def _quarters(areas: tuple[str, ...], city: City, findings: list[Finding]) -> tuple[str, ...]:
+    codes: list[str] = []
+    for name in areas:
+        try:
+            codes += [quarter.code for quarter in city.find(name)]
+        except LookupError as error:
+            findings.append(Finding("area", str(error)))
+    if not areas:
+        findings.append(Finding("area", "対象区域がありません。町丁目か市の全域を指定してください (no area)"))
+    return tuple(dict.fromkeys(codes))
+
+
+def _template(typed: Typed, before: Draft | None, findings: list[Finding]) -> Template | None:
+    templates = load_templates()
+    name = typed.template
+    if name is None and before is not None:
+        ready = {Verb.RETRACT: "false-alarm", Verb.LIFT: f"{before.template}-lifted"}
+        name = ready.get(typed.verb, before.template)
+    if name is None or name not in templates:
+        findings.append(
+            Finding("template", f"{name}: ありません。あるのは {', '.join(sorted(templates))} (no such template)")
+        )
+        return None
+    return templates[name]
+
+
+def _moment(text: str | None, where: str, now: datetime, default: datetime, findings: list[Finding]) -> datetime:
+    if text is None:
+        return default.replace(microsecond=0)
+    if span := re.fullmatch(r"(\d{1,4}) ?(min|h|d)", text.strip()):
+        return (now + timedelta(seconds=int(span[1]) * _UNITS[span[2]])).replace(microsecond=0)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        findings.append(Finding(where, f"{text}: 2026-09-14T15:00+09:00 か 12 h のように書いてください (not a time)"))
+        return default
+    if moment.tzinfo is None:
+        findings.append(Finding(where, f"{text}: 時差 +09:00 を書いてください (no offset)"))
+        return default
+    if moment <= now:
+        findings.append(Finding(where, f"{text}: もう過ぎています (already past)"))
+    return moment.astimezone(JST).replace(microsecond=0)
+
+
+def _shelters(city: City, quarters: tuple[str, ...], hazard: str) -> str:
+    """Sites designated for this hazard in the area; a 指定避難所 carries no hazard flag and is never said to be safe."""
+    names = [f.name.split("（")[0] for f in city.facilities if f.quarter in quarters and hazard in f.hazards]
+    return "、".join(list(dict.fromkeys(names))[:SHELTERS_NAMED])
+
+
+def _wording(
+    template: Template,
+    typed: Typed,
+    city: City,
+    quarters: tuple[str, ...],
+    next_update: datetime,
+    findings: list[Finding],
+) -> dict[str, Wording]:
+    hazard = (typed.hazard or "flood").replace("-", "_")
+    shelters = _shelters(city, quarters, hazard)
+    values: dict[str, dict[str, str]] = {}
+    for language in template.infos:
+        at = f"{next_update.hour}時{next_update.minute:02d}分" if language.startswith("ja") else f"{next_update:%H:%M}"
+        values[language] = {
+            "place": city.say(quarters, language),
+            "shelters": shelters or _NONE.get(language, _NONE["en-US"]),
+            "issued": ISSUED,
+            "next_update": at,
+            "contact": city.contact,
+            "sender": city.senders.get(language, city.senders["ja"]),
+            "cause": typed.cause if typed.cause and language == "ja" else causes()[hazard][language],
+            "note": typed.note or "",
+            **typed.words.get(language, {}),
+        }
+    findings += [
+        Finding(f"words.{language}", f"ない言語です。あるのは {', '.join(template.infos)} (no such language)")
+        for language in sorted(typed.words.keys() - set(template.infos))
+    ]
+    filled = fill(template, values)
+    return {
+        language: Wording(
+            **{
+                name: typed.words.get(language, {}).get(name) or filled[language].get(name, "") for name in _FIELDS[:-1]
+            },
+            shelters=shelters,
+        )
+        for language in template.infos
+    }
+
+
+_NONE: Mapping[str, str] = MappingProxyType(
+    {"ja": "安全な親せき・知人の家", "ja-x-easy": "安全な 家", "en-US": "a safe home of family or friends"}
+)

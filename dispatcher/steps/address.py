@@ -1,0 +1,27 @@
+"""Areas become audiences, channel by channel, with a head count. No area, no alert: it fails closed.
+
+Source: design.md §2 "address".
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dispatcher.channel import Channel
+from dispatcher.errors import Finding, InvalidInput
+from dispatcher.model.audience import Audience
+from dispatcher.model.mode import M
+
+
+async def address(quarters: Sequence[str], channels: Mapping[str, Channel[M, Any]]) -> dict[str, Audience]:
+    """The audience of these quarters on every channel that reaches somebody there.
+
+    Raises:
+        InvalidInput: no quarter was named, or no channel can reach anybody in them by name.
+    """
+    if not quarters:
+        raise InvalidInput([Finding("area", "対象区域がありません。町丁目か市の全域を指定してください (no area)")])
+    audiences = {kind: await channel.audience(quarters) for kind, channel in channels.items()}
+    counted = [a for a in audiences.values() if a.head_count is not None]
+    if counted and not any(a.head_count for a in counted):
+        raise InvalidInput([Finding("area", "この区域には届ける相手がいません (nobody to reach in this area)")])
+    return {kind: audience for kind, audience in audiences.items() if audience.head_count != 0}

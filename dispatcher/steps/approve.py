@@ -1,0 +1,120 @@
+"""A draft becomes an alert, and an approval binds to exactly what was shown.
+
+The fingerprint covers text, renderings, audience rule and mode. It is taken over the alert as it would be sent at the moment of
+submission: the time of sending is the only thing that dispatch may still set, so nothing else can differ.
+
+Source: design.md §9 "Approval binds to"; CAP 1.2 §3.2.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from datetime import datetime
+
+from config.city import City
+from dispatcher import cap
+from dispatcher.errors import Finding, InvalidInput, Refused, StaleHash
+from dispatcher.model.alert import (
+    QUARTER,
+    Added,
+    Alert,
+    Area,
+    Category,
+    Certainty,
+    Info,
+    Named,
+    Reference,
+    ResponseType,
+    Scope,
+    Severity,
+    Urgency,
+)
+from dispatcher.model.audience import Audience
+from dispatcher.model.draft import MSG_TYPES, ONE_PERSON, Draft, State
+from dispatcher.model.mode import M
+from dispatcher.model.rendering import Rendering
+
+ISSUED = "{issued}"
+
+
+def alert_of(
+    draft: Draft, mode: type[M], city: City, *, sender: str, sent: datetime, web: str, references: tuple[Reference, ...]
+) -> Alert[M]:
+    """The alert that this draft is when it is sent at `sent`."""
+    sent = sent.replace(microsecond=0)
+    issued = {"ja": f"{sent.hour}時{sent.minute:02d}分", "ja-x-easy": f"{sent.hour}時{sent.minute}分"}
+    geocodes = tuple(Named(QUARTER, code) for code in draft.quarters)
+
+    def info(language: str) -> Info:
+        words = draft.wording[language]
+        said_at = issued.get(language, f"{sent:%H:%M}")
+        added = [
+            (Added.LEVEL, str(draft.level) if draft.level else None),
+            (Added.SHORT, words.short),
+            (Added.NEXT_UPDATE, draft.next_update and draft.next_update.isoformat()),
+            (Added.SHELTERS, words.shelters or None),
+            (Added.CORRECTION, draft.note if draft.verb == "correct" else None),
+        ]
+        return Info(
+            language=language,
+            category=(Category(draft.category),),
+            event=words.event,
+            response_type=tuple(ResponseType(r) for r in draft.response_type),
+            urgency=Urgency(draft.urgency),
+            severity=Severity(draft.severity),
+            certainty=Certainty(draft.certainty),
+            effective=sent,
+            expires=draft.expires.replace(microsecond=0),
+            sender_name=city.senders.get(language, city.senders["ja"]),
+            headline=words.headline.replace(ISSUED, said_at),
+            description=words.description.replace(ISSUED, said_at),
+            instruction=words.instruction.replace(ISSUED, said_at),
+            web=f"{web}/",
+            contact=city.contact,
+            parameter=tuple(Named(name, value.replace(ISSUED, said_at)) for name, value in added if value),
+            area=(Area(city.say(draft.quarters, language), geocodes=geocodes),),
+        )
+
+    return Alert(
+        identifier=draft.identifier,
+        sender=sender,
+        sent=sent,
+        status=mode.status,
+        msg_type=MSG_TYPES[draft.verb],
+        scope=Scope.PUBLIC,
+        note=draft.note,
+        references=references,
+        info=tuple(info(language) for language in draft.wording),
+    )
+
+
+def fingerprint(alert: Alert[M], renderings: Mapping[str, Rendering[M]], audiences: Mapping[str, Audience]) -> str:
+    """SHA-256 in hex of what an approver sees: CAP text with status, each rendering, each audience rule."""
+    framed = [cap.write(alert)]
+    framed += [f"{kind}={rendering.digest}".encode() for kind, rendering in sorted(renderings.items())]
+    framed += [f"{kind}={a.quarters}={a.words}".encode() for kind, a in sorted(audiences.items())]
+    return hashlib.sha256(b"\0".join(framed)).hexdigest()
+
+
+def require_approvable(draft: Draft, by: str, shown: str | None, current: str) -> None:
+    """A second person, who saw exactly this; correcting and retracting need one person only.
+
+    Raises:
+        Refused: the submitter cannot approve it, or it does not wait for an approval.
+        StaleHash: what was approved is not what stands there.
+        InvalidInput: no hash was given.
+    """
+    if draft.verb in ONE_PERSON:
+        return
+    if draft.state is not State.PENDING:
+        raise Refused(f"{draft.identifier} は承認待ちではありません（{draft.state}） (not waiting for approval)")
+    if by == draft.submitted_by:
+        raise Refused("申請した本人は承認できません。別の人が承認してください (the submitter cannot approve)")
+    if not shown:
+        raise InvalidInput(
+            [Finding("hash", "preview が示した hash を指定してください (give the hash that preview showed)")]
+        )
+    if not (hmac.compare_digest(shown, current) and hmac.compare_digest(current, draft.hash or "")):
+        raise StaleHash(
+            "承認しようとした内容は、いまの内容と違います。もう一度確認してください (not what stands there now)"
+        )

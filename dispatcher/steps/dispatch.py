@@ -1,0 +1,126 @@
+"""One delivery for each channel and batch of its audience is written down, in one transaction with the alert, before any is sent.
+
+The first of every channel goes with the alert itself; the rest of a bulk follows, at most 500 a transaction, behind everything
+urgent. Whatever was written down will be sent, also when the node dies right after.
+
+Source: design.md §5 "Submit".
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from dispatcher import cap
+from dispatcher.channel import Channel, priority_of
+from dispatcher.ledger import Event, IssuedAlert, Ledger, NewDelivery
+from dispatcher.model.alert import Alert
+from dispatcher.model.audience import Audience, Destination
+from dispatcher.model.draft import Draft, State
+from dispatcher.model.mode import M
+from dispatcher.model.rendering import Rendering
+
+CLOCK = "clock"
+"""The lane of parked timers: a delivery to nobody, due when an alert's time runs out."""
+BULK = 500
+
+
+async def dispatch(
+    alert: Alert[M],
+    draft: Draft,
+    audiences: Mapping[str, Audience],
+    renderings: Mapping[str, Rendering[M]],
+    channels: Mapping[str, Channel[M, Any]],
+    ledger: Ledger,
+    *,
+    by: str,
+    approved: datetime,
+    chain: str,
+    supersedes: Sequence[str],
+) -> None:
+    """Write it all down. Afterwards the alert is live.
+
+    Raises:
+        StaleHash: somebody changed the draft meanwhile; nothing was written.
+        StorageFull: nothing was written.
+    """
+    rest: list[AsyncIterator[NewDelivery]] = []
+    first: list[NewDelivery] = [_timer(alert)]
+    for kind, audience in audiences.items():
+        batches = _batches(alert, renderings[kind], audience, channels[kind])
+        async for delivery in batches:
+            first.append(delivery)
+            break
+        rest.append(batches)
+    issued = IssuedAlert(
+        identifier=alert.identifier,
+        state=State.DISPATCHING,
+        verb=draft.verb,
+        priority=priority_of(alert),
+        issued_at=approved,
+        expires_at=alert.expires,
+        cap_xml=cap.write(alert),
+        renderings={kind: rendering.digest for kind, rendering in renderings.items()},
+        chain=chain,
+        facts={
+            "by": by,
+            "quarters": list(draft.quarters),
+            "audiences": {kind: a.words for kind, a in audiences.items()},
+            "heads": {kind: a.head_count for kind, a in audiences.items()},
+        },
+    )
+    event = Event("alert.issued", alert.identifier, {"verb": draft.verb, "by": by, "hash": draft.hash, "of": draft.of})
+    body = {**draft.body(), "state": State.DISPATCHING.value}
+    await ledger.issue(issued, first, event, supersedes=supersedes, draft=(draft.identifier, draft.version, body))
+    for batches in rest:
+        more: list[NewDelivery] = []
+        async for delivery in batches:
+            more.append(delivery)
+            if len(more) == BULK:
+                await ledger.add_deliveries(more)
+                more = []
+        if more:
+            await ledger.add_deliveries(more)
+    await ledger.finish_alert(alert.identifier, State.LIVE, Event("alert.live", alert.identifier))
+    for earlier in supersedes:
+        await ledger.finish_alert(earlier, State.ENDED, Event("alert.ended", earlier, {"because": alert.identifier}))
+
+
+async def _batches(
+    alert: Alert[M], rendering: Rendering[M], audience: Audience, channel: Channel[M, Any]
+) -> AsyncIterator[NewDelivery]:
+    batch: list[Destination] = []
+    number = 0
+    async for destination in channel.destinations(audience):
+        batch.append(destination)
+        if len(batch) == channel.limits.batch:
+            yield _delivery(alert, rendering, channel, number, batch)
+            number, batch = number + 1, []
+    if batch:
+        yield _delivery(alert, rendering, channel, number, batch)
+
+
+def _delivery(
+    alert: Alert[M], rendering: Rendering[M], channel: Channel[M, Any], number: int, batch: Sequence[Destination]
+) -> NewDelivery:
+    return NewDelivery(
+        key=f"{alert.identifier}:{channel.kind}:{number}",
+        identifier=alert.identifier,
+        channel=channel.kind,
+        priority=priority_of(alert),
+        destinations=tuple(batch),
+        expires_at=alert.expires,
+        cost=channel.cost(rendering, len(batch)),
+    )
+
+
+def _timer(alert: Alert[M]) -> NewDelivery:
+    """Due when the alert's time is out: then it has ended, whoever is running."""
+    return NewDelivery(
+        key=f"{alert.identifier}:{CLOCK}:ended",
+        identifier=alert.identifier,
+        channel=CLOCK,
+        priority=priority_of(alert),
+        destinations=(),
+        expires_at=None,
+        not_before=alert.expires,
+    )
