@@ -105,6 +105,11 @@ class Carousel:
         """What is shown now, with its entries."""
         return tuple(notice for notice, _ in self._shown.values())
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is shown and no cancellation holds: there is nothing to say until the next change."""
+        return not self._beats
+
     def show(self, notice: Notice, files: Sequence[tuple[Content, Encoded]]) -> Manifest | None:
         """Carry this notice from the next packet on, in place of one with the same identifier.
 

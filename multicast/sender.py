@@ -87,7 +87,7 @@ class Sender:
                 delay_s = 0.0
             async with self._progress:
                 self._progress.notify_all()
-            await self._pause(delay_s)
+            await self._pause(None if self._carousel.is_idle else delay_s)
 
     def _send_slot(self) -> None:
         datagram = self._carousel.next(time.monotonic())
@@ -104,7 +104,7 @@ class Sender:
         self.packets += 1
         self.bytes += len(datagram)
 
-    async def _pause(self, delay_s: float) -> None:
+    async def _pause(self, delay_s: float | None) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(delay_s):
                 await self._changed.wait()

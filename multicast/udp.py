@@ -129,7 +129,7 @@ def receive(sock: socket.socket) -> tuple[bytes, str] | None:
     """The next datagram and its sender's address, or None when there is none now."""
     try:
         data, sender = sock.recvfrom(_MAX_DATAGRAM_BYTES)
-    except (BlockingIOError, InterruptedError):
+    except OSError:  # nothing there, or the interface has just gone: the next datagram tells
         return None
     return data, str(sender[0]).partition("%")[0]
 

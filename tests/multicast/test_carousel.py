@@ -37,7 +37,11 @@ def tois(on_air):
 
 
 def test_an_empty_carousel_says_nothing():
-    assert slots(carousel(), 100) == [None] * 100
+    on_air = carousel()
+    assert slots(on_air, 100) == [None] * 100
+    assert on_air.is_idle
+    show(on_air, notice(), content(100))
+    assert not on_air.is_idle
 
 
 @pytest.mark.parametrize("key", [None, KEY])
@@ -129,6 +133,7 @@ def test_a_cancellation_goes_on_when_nothing_else_is_left_and_ends_in_time():
     assert any(slots(on_air, 100))
     now_s[0] += 301
     assert not any(on_air.next(10 + slot * SLOT_S) for slot in range(100))
+    assert on_air.is_idle
 
 
 def test_an_expired_notice_leaves_by_itself_and_the_others_stay():
