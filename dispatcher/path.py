@@ -11,6 +11,7 @@ staff/desk.py; how a medium is reached stands in channels/.
 Source: design.md §2.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,7 +78,7 @@ class Path(Generic[M]):
             InvalidInput: it has no area, or nobody to reach.
         """
         audiences = await address(draft.quarters, self.channels)
-        alert = alert_of(
+        alert: Alert[M] = alert_of(
             draft,
             self.mode,
             self.city,
@@ -86,7 +87,8 @@ class Path(Generic[M]):
             web=self.web,
             references=await self._references(draft),
         )
-        renderings = render(alert, audiences, self.channels)
+        # Drawing a TV loop takes a third of a second: not on the loop that everybody else lives on.
+        renderings: Mapping[str, Rendering[M]] = await asyncio.to_thread(render, alert, audiences, self.channels)
         findings = (*lint(alert, now=self.clock.now()), *what_does_not_fit(renderings))
         return Prepared(alert, audiences, renderings, findings, fingerprint(alert, renderings, audiences))
 
@@ -135,7 +137,7 @@ class Path(Generic[M]):
         alert = cap.read(issued.cap_xml)
         require(self.mode, alert)
         audience = await self.channels[kind].audience(alert.quarters)
-        rendering = self.channels[kind].render(cast("Alert[M]", alert), audience)
+        rendering = await asyncio.to_thread(self.channels[kind].render, cast("Alert[M]", alert), audience)
         if rendering.digest != issued.renderings[kind]:
             await self.ledger.append(Event("rendering.differs", identifier, {"channel": kind}))
         self._renderings[key] = rendering
