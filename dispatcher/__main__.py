@@ -111,7 +111,11 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _cap_check(args: argparse.Namespace) -> int:
-    return cap_command.run([Path(file) for file in args.files], roundtrip=args.roundtrip, output="json" if args.output == "json" else "text")
+    return cap_command.run(
+        [Path(file) for file in args.files],
+        roundtrip=args.roundtrip,
+        output="json" if args.output == "json" else "text",
+    )
 
 
 def _token_new(args: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live as LiveDisplay
 from rich.table import Table
@@ -52,11 +53,11 @@ def board(mode: str, boards: Sequence[Mapping[str, Any]], foot: str = "") -> Gro
 
 
 def _lines(each: Mapping[str, Any]) -> Table:
-    table = Table(expand=False, pad_edge=False)
-    table.add_column("媒体 channel")
-    for head in ("宛先 to", "受領 taken", "着信 delivered", "確認 acknowledged", "不達 failed", "再送中 retrying"):
-        table.add_column(head, justify="right")
-    table.add_column("状態 state")
+    table = Table(box=box.SIMPLE_HEAD, expand=False, pad_edge=False)
+    table.add_column("媒体\nchannel", no_wrap=True)
+    for head in ("宛先\nto", "受領\ntaken", "着信\ndelivered", "確認\nread", "不達\nfailed", "再送中\nretrying"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("状態\nstate")
     for line in each["channels"]:
         kind = line["channel"]
         done = line["taken"] + line["failed"] + line["superseded"] >= line["destinations"]
