@@ -7,10 +7,11 @@ Source: design.md §7; 避難情報に関するガイドライン（内閣府、
 """
 
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from config.binding import bind
 from config.document import ConfigError, Node, Problem, read
@@ -19,7 +20,12 @@ _HERE = Path(__file__).parent
 FIELDS = ("event", "headline", "description", "instruction", "short")
 LANGUAGES = ("ja", "ja-x-easy", "en-US")
 PLACEHOLDERS = frozenset({"place", "cause", "shelters", "issued", "next_update", "contact", "sender", "note"})
+NOT_TRANSLATED = frozenset({"note"})
+"""Words that staff type in Japanese in the middle of it all: no other language need have them."""
+WITH_PLACE = ("headline", "short")
+"""What is read on its own and so names the place."""
 CAUSES = "causes.yaml"
+_NO_LEVEL = frozenset({"tsunami", "earthquake", "large_fire"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +41,24 @@ class Words:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
-    verb: str
-    category: str
-    urgency: str
-    severity: str
-    certainty: str
-    response_type: tuple[str, ...]
+    """What a template's file may say; the choices are CAP's own."""
+
+    verb: Literal["issue", "lift", "retract"]
+    category: Literal["Geo", "Met", "Safety", "Fire", "Other"]
+    urgency: Literal["Immediate", "Expected", "Future", "Past", "Unknown"]
+    severity: Literal["Extreme", "Severe", "Moderate", "Minor", "Unknown"]
+    certainty: Literal["Observed", "Likely", "Possible", "Unlikely", "Unknown"]
+    response_type: tuple[Literal["Shelter", "Evacuate", "Prepare", "Avoid", "Monitor", "AllClear", "None"], ...]
     infos: Mapping[str, Words]
-    level: int | None = None
+    level: Literal["3", "4", "5"] | None = None
     hazards: tuple[str, ...] = ()
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        for hazard in self.hazards:
+            if hazard not in causes():
+                yield "hazards", f"{hazard!r} is not accepted; there are {', '.join(causes())}"
+        if self.level is not None and (without := sorted(_NO_LEVEL & set(self.hazards))):
+            yield "level", f"an order for {', '.join(without)} carries none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +97,7 @@ def load_templates(folder: Path = _HERE) -> Mapping[str, Template]:
         except ConfigError as error:
             problems += error.problems
             continue
-        problems += _parity(file, document, path.name)
+        problems += _parity(document, path.name)
         templates[path.stem] = Template(
             name=path.stem,
             verb=file.verb,
@@ -91,7 +106,7 @@ def load_templates(folder: Path = _HERE) -> Mapping[str, Template]:
             severity=file.severity,
             certainty=file.certainty,
             response_type=file.response_type,
-            level=file.level,
+            level=int(file.level) if file.level else None,
             hazards=file.hazards,
             infos={language: file.infos[language] for language in LANGUAGES if language in file.infos},
         )
@@ -102,22 +117,29 @@ def load_templates(folder: Path = _HERE) -> Mapping[str, Template]:
 
 @cache
 def causes(folder: Path = _HERE) -> Mapping[str, Mapping[str, str]]:
-    """What is happening, by hazard and language, for who gave no words of their own."""
-    return bind(_Causes, read((folder / CAUSES).read_bytes(), CAUSES), file=CAUSES, base=folder).by_hazard()
+    """What is happening, by hazard and language, for who gave no words of their own.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Causes:
-    flood: Mapping[str, str]
-    landslide: Mapping[str, str]
-    storm_surge: Mapping[str, str]
-
-    def by_hazard(self) -> Mapping[str, Mapping[str, str]]:
-        return {"flood": self.flood, "landslide": self.landslide, "storm_surge": self.storm_surge}
+    Raises:
+        ConfigError: a hazard lacks a language.
+    """
+    said: dict[str, dict[str, str]] = {}
+    problems: list[Problem] = []
+    for hazard, node in _members(read((folder / CAUSES).read_bytes(), CAUSES)).items():
+        said[hazard] = {name: text.value for name, text in _members(node).items() if isinstance(text.value, str)}
+        problems += [
+            Problem(CAUSES, node.line, f"{hazard}.{language}", "missing; every message speaks all languages")
+            for language in LANGUAGES
+            if language not in said[hazard]
+        ]
+    if problems:
+        raise ConfigError(problems)
+    return said
 
 
 def fill(template: Template, values: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
     """Each field of each language with its placeholders filled from `values[language]`.
+
+    A value is taken as it stands, braces and all: `{issued}` given for itself stays for dispatch to fill.
 
     Raises:
         KeyError: a placeholder has no value.
@@ -128,46 +150,43 @@ def fill(template: Template, values: Mapping[str, Mapping[str, str]]) -> dict[st
     }
 
 
-def _placeholders(words: Words) -> set[str]:
-    return {
-        name
-        for field in FIELDS
-        for _, name, _, _ in string.Formatter().parse(getattr(words, field))
-        if name is not None
-    }
+def _members(node: Node) -> Mapping[str, Node]:
+    return node.value if isinstance(node.value, dict) else {}
 
 
-def _parity(file: _File, document: Node, name: str) -> list[Problem]:
-    """Every language there, each with the same placeholders, all of them known."""
-    assert isinstance(document.value, dict)
-    infos = document.value["infos"]
-    assert isinstance(infos.value, dict)
-    problems = [
-        Problem(name, infos.line, f"infos.{language}", "missing; every message speaks all languages")
-        for language in LANGUAGES
-        if language not in file.infos
-    ]
+def _parity(document: Node, file: str) -> Iterator[Problem]:
+    """Every language there, each with the same placeholders, all of them known, and the place where it must stand."""
+    infos = _members(document)["infos"]
     named: dict[str, set[str]] = {}
-    for language, words in file.infos.items():
-        line = infos.value[language].line
-        if language not in LANGUAGES:
-            problems.append(
-                Problem(name, line, f"infos.{language}", f"no such language; there are {', '.join(LANGUAGES)}")
-            )
-        try:
-            named[language] = _placeholders(words)
-        except ValueError as error:
-            problems.append(Problem(name, line, f"infos.{language}", f"braces do not match: {error}"))
-    everything = set().union(*named.values())
-    for language, names in named.items():
-        line = infos.value[language].line
+    for language, words in _members(infos).items():
         at = f"infos.{language}"
-        problems += [
-            Problem(name, line, at, f"{{{missing}}} is missing; another language has it")
-            for missing in sorted(everything - names)
-        ]
-        problems += [
-            Problem(name, line, at, f"{{{unknown}}} is no placeholder; there are {', '.join(sorted(PLACEHOLDERS))}")
-            for unknown in sorted(names - PLACEHOLDERS)
-        ]
-    return problems
+        if language not in LANGUAGES:
+            yield Problem(file, words.line, at, f"no such language; there are {', '.join(LANGUAGES)}")
+        named[language] = set()
+        for field, text in _members(words).items():
+            try:
+                names = set(_placeholders(str(text.value)))
+            except ValueError as error:
+                yield Problem(file, text.line, f"{at}.{field}", f"braces do not match: {error}")
+                continue
+            named[language] |= names
+            for unknown in sorted(names - PLACEHOLDERS):
+                known = ", ".join(sorted(PLACEHOLDERS))
+                yield Problem(file, text.line, f"{at}.{field}", f"{{{unknown}}} is no placeholder; there are {known}")
+            if field in WITH_PLACE and "place" not in names:
+                yield Problem(file, text.line, f"{at}.{field}", "{place} is missing; this text is read on its own")
+    everything = set().union(*named.values()) & PLACEHOLDERS - NOT_TRANSLATED
+    for language in LANGUAGES:
+        if language not in named:
+            yield Problem(file, infos.line, f"infos.{language}", "missing; every message speaks all languages")
+            continue
+        for missing in sorted(everything - named[language]):
+            line = _members(infos)[language].line
+            yield Problem(file, line, f"infos.{language}", f"{{{missing}}} is missing; another language has it")
+
+
+def _placeholders(text: str) -> Iterator[str]:
+    """Names in braces; one with a conversion or a format (`{place!r}`) is given whole, so that it is nobody's name."""
+    for _, name, spec, conversion in string.Formatter().parse(text):
+        if name is not None:
+            yield name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")

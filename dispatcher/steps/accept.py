@@ -140,7 +140,10 @@ def _wording(
     next_update: datetime,
     findings: list[Finding],
 ) -> dict[str, Wording]:
-    hazard = (typed.hazard or "flood").replace("-", "_")
+    hazard = (typed.hazard or next(iter(template.hazards), "flood")).replace("-", "_")
+    if hazard not in causes():
+        findings.append(Finding("hazard", f"{hazard}: ありません。あるのは {', '.join(causes())} (no such hazard)"))
+        return {}
     shelters = _shelters(city, quarters, hazard)
     values: dict[str, dict[str, str]] = {}
     for language in template.infos:

@@ -29,12 +29,10 @@ SHORT = 30
 
 _NO_LEVEL = re.compile(r"津波|地震|tsunami|earthquake", re.IGNORECASE)
 _SAID_LEVEL = re.compile(r"(?:レベル|level)\s*(\d)", re.IGNORECASE)
-_NOT_A_DRILL = re.compile(
-    r"訓練(?:では|じゃ)(?:ない|なく|ありません)|(?:not|no)(?:an?|the)?(?:drill|exercise|test)(?![a-z])", re.IGNORECASE
-)
-_WAS_A_DRILL = re.compile(
-    r"訓練(?:でした|だった|です|の(?:誤|まちが))|(?:was|is)(?:only|just)?an?(?:drill|exercise|test)", re.IGNORECASE
-)
+_NOT_A_DRILL = re.compile(r"訓練(?:では|じゃ)(?:ない|なく|ありません)")
+_NOT_A_DRILL_EN = re.compile(r"\b(?:not\s+(?:an?|the)|is\s+no)\s+(?:drill|exercise|test)\b", re.IGNORECASE)
+_WAS_A_DRILL = re.compile(r"訓練(?:でした|だった)")
+_WAS_A_DRILL_EN = re.compile(r"\bwas\s+(?:(?:only|just)\s+)?an?\s+(?:drill|exercise|test)\b", re.IGNORECASE)
 _ERROR = re.compile(r"誤|間違|まちが|error|mistake|false alarm", re.IGNORECASE)
 _UNFILLED = re.compile(r"\{(?!issued\})[a-z_]+\}")
 _BRACKETS = re.compile(r"（[^）]*）|\([^)]*\)")
@@ -44,9 +42,11 @@ _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 
 def lint(alert: Alert[M], *, now: datetime) -> tuple[Finding, ...]:
     """Everything found in this alert at this time, in the order of the fields; empty when nothing is."""
-    return tuple(_whole(alert, now)) + tuple(
-        finding for info in alert.info for finding in (*_complete(alert, info, now), *_worded(alert, info))
-    )
+    findings = list(_whole(alert, now))
+    for info in alert.info:
+        findings += _complete(alert, info, now)
+        findings += _worded(alert, info)
+    return tuple(findings)
 
 
 def _whole(alert: Alert[M], now: datetime) -> Iterator[Finding]:
@@ -159,9 +159,12 @@ def _characters(where: str, text: str) -> Iterator[Finding]:
 
 
 def _about_drills(alert: Alert[M], where: str, text: str) -> Iterator[Finding]:
-    if alert.status is not Status.ACTUAL and _NOT_A_DRILL.search(_tight(text)):
+    def says(japanese: re.Pattern[str], english: re.Pattern[str]) -> bool:
+        return bool(japanese.search(_tight(text)) or english.search(text))
+
+    if alert.status is not Status.ACTUAL and says(_NOT_A_DRILL, _NOT_A_DRILL_EN):
         yield Finding(where, "訓練で「訓練ではない」と言うことはできません (a drill must not say it is none)")
-    if verb_of(alert) is Verb.RETRACT and _WAS_A_DRILL.search(_tight(text)):
+    if verb_of(alert) is Verb.RETRACT and says(_WAS_A_DRILL, _WAS_A_DRILL_EN):
         yield Finding(where, "取消は誤りの取消です。訓練だったとは言えません (an error, not a drill)")
 
 
@@ -176,7 +179,12 @@ def _level(alert: Alert[M], info: Info) -> Iterator[Finding]:
             yield Finding(f"{at}.{Added.LEVEL}", "津波と地震の避難情報に警戒レベルはありません (carries no level)")
     else:
         named = [level for level, word in LEVEL_WORDS.items() if word in event]
-        if info.level in LEVEL_WORDS and (named or info.language == "ja") and named != [info.level]:
+        if (
+            info.level is not None
+            and info.level in LEVEL_WORDS
+            and (named or info.language == "ja")
+            and named != [info.level]
+        ):
             yield Finding(f"{at}.event", f"警戒レベル{info.level} は「{LEVEL_WORDS[info.level]}」です (level and word)")
         if info.level is None and named:
             yield Finding(
