@@ -81,8 +81,10 @@ class City:
         return found
 
     def say(self, codes: Sequence[str], language: str) -> str:
-        """These quarters as people say them: a whole group by its name (大沢), else each quarter by its own."""
+        """These quarters as people say them: the whole city (三鷹市), a whole group (大沢), else each quarter by its own name."""
         chosen = set(codes)
+        if chosen >= self.quarters.keys():
+            return self.names.get(language) or self.names["ja"]
         words: list[str] = []
         for group in dict.fromkeys(self.quarters[c].group for c in codes):
             members = [q for q in self.quarters.values() if q.group == group]

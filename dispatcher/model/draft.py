@@ -179,9 +179,11 @@ class Draft:
             "response_type": list(self.response_type),
             "level": self.level,
             "quarters": list(self.quarters),
-            "wording": {
-                language: {f: getattr(w, f) for f in Wording.__slots__} for language, w in self.wording.items()
-            },
+            # A list, because the languages have an order and JSON objects have none.
+            "wording": [
+                {"language": language, **{f: getattr(w, f) for f in Wording.__slots__}}
+                for language, w in self.wording.items()
+            ],
             "expires": self.expires.isoformat(),
             "next_update": self.next_update and self.next_update.isoformat(),
             "note": self.note,
@@ -208,7 +210,7 @@ class Draft:
                 "verb": Verb(body["verb"]),
                 "response_type": tuple(body["response_type"]),
                 "quarters": tuple(body["quarters"]),
-                "wording": {language: Wording(**w) for language, w in body["wording"].items()},
+                "wording": {w["language"]: Wording(**{f: w[f] for f in Wording.__slots__}) for w in body["wording"]},
                 "expires": expires,
                 "next_update": moment(body["next_update"]),
                 "state": State(body["state"]),

@@ -117,7 +117,9 @@ def test_the_preview_shows_the_hash_that_is_approved(desk):
     code, preview = desk.todoke("職員0002", "preview", identifier)
     assert code == 0
     assert preview["hash"] == shown
-    assert any("大沢" in text["words"] for text in preview["renderings"]["website"]["texts"])
+    texts = preview["renderings"]["website"]["texts"]
+    assert [text["language"] for text in texts] == ["ja", "ja-x-easy", "en-US"]
+    assert "大沢" in texts[0]["words"]
 
 
 def test_what_goes_out_must_say_the_nodes_own_mode(desk):

@@ -31,6 +31,7 @@ def test_a_whole_group_is_said_by_its_name_and_a_part_by_its_quarters():
     assert MITAKA.say(OSAWA, "ja") == "大沢"
     assert MITAKA.say(OSAWA, "en-US") == "Osawa"
     assert MITAKA.say(OSAWA, "ja-x-easy") == "大沢（おおさわ）"
+    assert MITAKA.say(tuple(MITAKA.quarters), "ja") == "三鷹市"
     assert MITAKA.say(OSAWA[:2], "ja") == "大沢一丁目、大沢二丁目"
 
 

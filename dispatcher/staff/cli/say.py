@@ -57,7 +57,7 @@ def _lines(each: Mapping[str, Any]) -> Table:
     table.add_column("媒体\nchannel", no_wrap=True)
     for head in ("宛先\nto", "受領\ntaken", "着信\ndelivered", "確認\nread", "不達\nfailed", "再送中\nretrying"):
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("状態\nstate")
+    table.add_column("状態\nstate", min_width=6)
     for line in each["channels"]:
         kind = line["channel"]
         done = line["taken"] + line["failed"] + line["superseded"] >= line["destinations"]
