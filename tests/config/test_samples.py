@@ -1,0 +1,59 @@
+"""Every sample loads, speaks of every kind of channel there is, and never shows a secret."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from config.site import effective, load_site
+from dispatcher.node import kinds
+
+SAMPLES = sorted(Path("config/samples").glob("*.yaml"))
+KEYS = ("CONSUMER_KEY", "CONSUMER_SECRET", "ACCESS_TOKEN", "ACCESS_TOKEN_SECRET")
+
+
+@pytest.fixture(autouse=True)
+def _secrets(monkeypatch):
+    for mode in ("DRILL", "LIVE"):
+        for key in KEYS:
+            monkeypatch.setenv(f"X_{mode}_{key}", "canary-never-printed")
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_a_sample_loads_and_has_a_block_for_every_kind(path):
+    site = load_site(path, {kind: channel.Settings for kind, channel in kinds().items()})
+    assert site.mode == path.stem
+    assert site.channels.keys() == kinds().keys()
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_check_prints_the_effective_file_with_every_secret_masked(path):
+    done = subprocess.run(
+        [sys.executable, "-m", "dispatcher", "check", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "********" in done.stdout
+    assert "canary" not in done.stdout + done.stderr
+
+
+def test_a_missing_secret_is_named_with_its_line(monkeypatch):
+    monkeypatch.delenv("X_DRILL_CONSUMER_KEY")
+    done = subprocess.run(
+        [sys.executable, "-m", "dispatcher", "check", "config/samples/drill.yaml"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "channels.social.consumer_key: the environment has no X_DRILL_CONSUMER_KEY" in done.stderr
+
+
+def test_a_site_prints_no_secret_of_its_own():
+    site = load_site(SAMPLES[0], {kind: channel.Settings for kind, channel in kinds().items()})
+    assert "canary" not in repr(site) + effective(site)
