@@ -101,7 +101,6 @@ class Path(Generic[M]):
         """
         approved = self.clock.now()
         prepared: Prepared[M] = await self.prepare(draft, approved)
-        chain = await self.chain(draft)
         await dispatch(
             prepared.alert,
             draft,
@@ -111,8 +110,7 @@ class Path(Generic[M]):
             self.ledger,
             by=by,
             approved=approved,
-            chain=chain[0].identifier if chain else draft.identifier,
-            supersedes=[a.identifier for a in chain if a.state in {State.DISPATCHING, State.LIVE}],
+            chain=await self.chain(draft),
         )
         self.ledger.wake()
         return prepared.alert

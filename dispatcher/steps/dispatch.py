@@ -3,6 +3,9 @@
 The first of every channel goes with the alert itself; the rest of a bulk follows, at most 500 a transaction, behind everything
 urgent. Whatever was written down will be sent, also when the node dies right after.
 
+A message that follows another one goes to everybody whom the earlier one was addressed to, and to whoever belongs to the area now:
+who moved away in between must still hear that it was an error.
+
 Source: design.md §5 "Submit".
 """
 
@@ -34,10 +37,9 @@ async def dispatch(
     *,
     by: str,
     approved: datetime,
-    chain: str,
-    supersedes: Sequence[str],
+    chain: Sequence[IssuedAlert],
 ) -> None:
-    """Write it all down. Afterwards the alert is live.
+    """Write it all down. Afterwards the alert is live. `chain` is what it follows, oldest first; it supersedes what is not over.
 
     Raises:
         StaleHash: somebody changed the draft meanwhile; nothing was written.
@@ -46,11 +48,13 @@ async def dispatch(
     rest: list[AsyncIterator[NewDelivery]] = []
     first: list[NewDelivery] = [_timer(alert)]
     for kind, audience in audiences.items():
-        batches = _batches(alert, renderings[kind], audience, channels[kind])
+        members = _members(audience, channels[kind], ledger, chain)
+        batches = _batches(alert, renderings[kind], members, channels[kind])
         async for delivery in batches:
             first.append(delivery)
             break
         rest.append(batches)
+    supersedes = [a.identifier for a in chain if a.state in {State.DISPATCHING, State.LIVE}]
     issued = IssuedAlert(
         identifier=alert.identifier,
         state=State.DISPATCHING,
@@ -60,7 +64,7 @@ async def dispatch(
         expires_at=alert.expires,
         cap_xml=cap.write(alert),
         renderings={kind: rendering.digest for kind, rendering in renderings.items()},
-        chain=chain,
+        chain=chain[0].identifier if chain else alert.identifier,
         facts={
             "by": by,
             "quarters": list(draft.quarters),
@@ -85,12 +89,31 @@ async def dispatch(
         await ledger.finish_alert(earlier, State.ENDED, Event("alert.ended", earlier, {"because": alert.identifier}))
 
 
+async def _members(
+    audience: Audience, channel: Channel[M, Any], ledger: Ledger, chain: Sequence[IssuedAlert]
+) -> AsyncIterator[Destination]:
+    """Who belongs to the audience now, then who was addressed before; each address once."""
+    if not chain:
+        async for destination in channel.destinations(audience):
+            yield destination
+        return
+    seen: set[str] = set()
+    async for destination in channel.destinations(audience):
+        seen.add(destination.address)
+        yield destination
+    for earlier in chain:
+        async for before in ledger.destinations(earlier.identifier, channel.kind):
+            if before.address not in seen:
+                seen.add(before.address)
+                yield Destination(before.address, before.name)
+
+
 async def _batches(
-    alert: Alert[M], rendering: Rendering[M], audience: Audience, channel: Channel[M, Any]
+    alert: Alert[M], rendering: Rendering[M], members: AsyncIterator[Destination], channel: Channel[M, Any]
 ) -> AsyncIterator[NewDelivery]:
     batch: list[Destination] = []
     number = 0
-    async for destination in channel.destinations(audience):
+    async for destination in members:
         batch.append(destination)
         if len(batch) == channel.limits.batch:
             yield _delivery(alert, rendering, channel, number, batch)
