@@ -8,7 +8,8 @@ Source: design.md §5.1; §3 "Staff have five verbs".
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -66,7 +67,7 @@ def issue(
 ) -> bool:
     """As Ledger.issue."""
     row = alert_row(alert)
-    if not t.add_new(alerts, [{**row, "superseded_by": "", **t.written_by}], within=("identifier",)):
+    if not t.add_new(alerts, [{**row, "superseded_by": ""}], within=("identifier",)):
         return False
     proof: Row = {"alert": digest([tuple(row[name] for name in ALERT)]), "state": alert.state}
     if draft is not None:
@@ -76,7 +77,7 @@ def issue(
     if supersedes:
         proof["supersedes"] = sorted(supersedes)
         proof["superseded"] = _supersede(t, alert.identifier, supersedes)
-    proof["deliveries"] = _add(t, first, frozenset())
+    proof["deliveries"] = _add(t, delivery_rows(first))
     t.append(event, **proof)
     return True
 
@@ -100,8 +101,9 @@ def alert_row(alert: IssuedAlert) -> Row:
     }
 
 
+@lru_cache(maxsize=64)
 def moment(at: datetime | None) -> float | None:
-    """Seconds since 1970."""
+    """Seconds since 1970. A bulk's deliveries share their moments."""
     return None if at is None else at.timestamp()
 
 
@@ -127,45 +129,50 @@ _SUPERSEDE = (
 )
 
 
-def add_deliveries(t: Transaction, new: Sequence[NewDelivery]) -> None:
+def add_deliveries(t: Transaction, rows: Sequence[Row]) -> None:
     """One part of Ledger.add_deliveries. What has been superseded since is written down as such, never sent."""
-    identifiers = sorted({delivery.identifier for delivery in new})
-    superseded = frozenset(t.connection.execute(_SUPERSEDED, {"identifiers": identifiers}).scalars())
-    proof = _add(t, new, superseded)
+    identifiers = sorted({row["identifier"] for row in rows})
+    superseded = set(t.connection.execute(_WHICH_SUPERSEDED, {"identifiers": identifiers}).scalars())
+    if superseded:
+        rows = [row | {"state": _SUPERSEDED} if row["identifier"] in superseded else row for row in rows]
+    proof = _add(t, rows)
+    if superseded:
+        proof["superseded"] = sorted(superseded)
     if proof["count"]:
         subject = identifiers[0] if len(identifiers) == 1 else ""
         t.append(Event("deliveries.added", subject, {"count": proof["count"]}), deliveries=proof)
 
 
-_SUPERSEDED = sa.select(alerts.c.identifier).where(
+_WHICH_SUPERSEDED = sa.select(alerts.c.identifier).where(
     among(alerts.c.identifier, "identifiers"), alerts.c.superseded_by != ""
 )
 
+_READY, _WAITING, _SUPERSEDED = (
+    state.value for state in (DeliveryState.READY, DeliveryState.WAITING, DeliveryState.SUPERSEDED)
+)
 DELIVERY = ("key", "identifier", "channel", "priority", "destinations", "size", "cost", "expires_at")
 """What the event that wrote a delivery vouches for."""
+_vouched = itemgetter(*DELIVERY)
 
 
-def _add(t: Transaction, new: Sequence[NewDelivery], superseded: frozenset[str]) -> Row:
+def _add(t: Transaction, rows: Sequence[Row]) -> Row:
     """Write down those that are not there yet; returns what the event vouches for."""
-    written_by, now = t.written_by, t.now
-    rows = {delivery.key: _delivery_row(delivery, now, superseded) | written_by for delivery in new}
-    added = t.add_new(deliveries, list(rows.values()), within=("key",))
+    added = t.add_new(deliveries, rows, within=("identifier", "key"))
     for row in added:
         count = t.tally(row["identifier"], row["channel"])
         count["destinations"] += row["size"]
-        if row["state"] == DeliveryState.SUPERSEDED:
+        if row["state"] == _SUPERSEDED:
             count["superseded"] += row["size"]
     t.has_work |= bool(added)
-    proof = {"count": len(added), "digest": digest([tuple([row[name] for name in DELIVERY]) for row in added])}
-    if superseded:
-        proof["superseded"] = sorted(superseded)
-    return proof
+    return {"count": len(added), "digest": digest(map(_vouched, added))}
 
 
-def _delivery_row(new: NewDelivery, now: float, superseded: frozenset[str]) -> Row:
-    not_before = moment(new.not_before)
-    is_parked = not_before is not None and not_before > now
-    state = DeliveryState.WAITING if is_parked else DeliveryState.READY
+def delivery_rows(new: Sequence[NewDelivery]) -> Sequence[Row]:
+    """As rows, each key once. Outside any transaction, so that a bulk's next part is made ready while one is written."""
+    return list({delivery.key: _delivery_row(delivery) for delivery in new}.values())
+
+
+def _delivery_row(new: NewDelivery) -> Row:
     size = len(new.destinations)
     return {
         "key": new.key,
@@ -176,9 +183,9 @@ def _delivery_row(new: NewDelivery, now: float, superseded: frozenset[str]) -> R
         "size": size,
         "cost": new.cost,
         "expires_at": moment(new.expires_at),
-        "state": (DeliveryState.SUPERSEDED if new.identifier in superseded else state).value,
+        "state": _READY if new.not_before is None else _WAITING,
         "open": size,
-        "due_at": not_before if is_parked else None,
+        "due_at": moment(new.not_before),
     }
 
 

@@ -10,6 +10,7 @@ Source: design.md §3 "A state says what was *seen*", §6 outcomes.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +28,7 @@ FINAL = TAKEN | {Outcome.PERMANENT}
 OUTCOME = ("delivery", "address", "is_final", "outcome", "words", "medium_id", "at")
 RECEIPT = ("identifier", "channel", "address", "receipt", "at", "words")
 """What the event that wrote the row vouches for."""
+_outcome, _received = itemgetter(*OUTCOME), itemgetter(*RECEIPT)
 
 
 def tell(t: Transaction, told: Sequence[tuple[Claim, Told]]) -> Sequence[None]:
@@ -40,7 +42,7 @@ def tell(t: Transaction, told: Sequence[tuple[Claim, Told]]) -> Sequence[None]:
 
 def add_outcomes(t: Transaction, told: Iterable[tuple[Claim, Told]]) -> Row:
     """Write down what is new; returns what the event that `t` appends next has to vouch for."""
-    written_by, now = t.written_by, t.now
+    now = t.now
     claims: dict[int, Claim] = {}
     rows: dict[tuple[int, str, bool], Row] = {}
     for claim, said in told:
@@ -56,7 +58,6 @@ def add_outcomes(t: Transaction, told: Iterable[tuple[Claim, Told]]) -> Row:
                 "words": said.words,
                 "medium_id": said.medium_id,
                 "at": now,
-                **written_by,
             },
         )
     added = t.add_new(outcomes, list(rows.values()), within=("delivery",))
@@ -66,11 +67,7 @@ def add_outcomes(t: Transaction, told: Iterable[tuple[Claim, Told]]) -> Row:
     for row in added:
         if row["words"] and row["outcome"] not in TAKEN:
             say(t, claims[row["delivery"]], row["words"])
-    return {"count": len(added), "digest": digest([_vouched(row) for row in added])}
-
-
-def _vouched(row: Row) -> tuple[Any, ...]:
-    return (row["delivery"], row["address"], int(row["is_final"]), *[row[name] for name in OUTCOME[3:]])
+    return {"count": len(added), "digest": digest(map(_outcome, added))}
 
 
 def _count(t: Transaction, claim: Claim, outcome: str, count: int) -> None:
@@ -92,7 +89,6 @@ def record(t: Transaction, received: Sequence[Received]) -> Sequence[bool]:
     """Receipts, an event for each alert; says of each whether it was new."""
     new: set[tuple[str, str, str, str]] = set()
     for identifier, of_alert in groupby(sorted(received, key=lambda r: r.identifier), lambda r: r.identifier):
-        written_by = t.written_by
         rows: dict[tuple[str, str, str, str], Row] = {}
         for r in of_alert:
             rows.setdefault(
@@ -104,7 +100,6 @@ def record(t: Transaction, received: Sequence[Received]) -> Sequence[bool]:
                     "receipt": r.receipt.value,
                     "at": r.at.timestamp(),
                     "words": r.words,
-                    **written_by,
                 },
             )
         added = t.add_new(receipts, list(rows.values()), within=("identifier", "channel", "address"))
@@ -113,7 +108,7 @@ def record(t: Transaction, received: Sequence[Received]) -> Sequence[bool]:
         counts = Counter((row["channel"], row["receipt"]) for row in added)
         for (channel, receipt), count in counts.items():
             t.tally(identifier, channel, **{receipt: count})
-        proof = {"count": len(added), "digest": digest([tuple([row[name] for name in RECEIPT]) for row in added])}
+        proof = {"count": len(added), "digest": digest(map(_received, added))}
         facts: dict[str, dict[str, int]] = {}
         for (channel, receipt), count in counts.items():
             facts.setdefault(channel, {})[receipt] = count

@@ -131,6 +131,7 @@ def _rows(
 ) -> Iterator[str]:
     """Does each event's set of rows have the digest that the event bears?"""
     missing = dict(said)
+    booleans = frozenset(at for at, name in enumerate(columns) if isinstance(table.c[name].type, sa.Boolean))
     in_order = sa.select(
         table.c.node, table.c.sequence, *(sa.type_coerce(table.c[name], _raw(table.c[name])) for name in columns)
     ).order_by(table.c.node, table.c.sequence)
@@ -139,7 +140,7 @@ def _rows(
         where = f"{table.name} of event {place[1]} of {place[0]}"
         if proof is None:
             yield f"{where}: no event wrote them"
-        elif digest([_plain(row[2:]) for row in rows]) != proof["digest"]:
+        elif digest(_plain(row[2:], booleans) for row in rows) != proof["digest"]:
             yield f"{where}: altered, added or removed"
     for node, sequence in sorted(missing):
         yield f"{table.name} of event {sequence} of {node}: gone"
@@ -150,9 +151,9 @@ def _raw(column: sa.Column[Any]) -> sa.types.TypeEngine[Any]:
     return sa.types.NullType() if isinstance(column.type, sa.Boolean) else column.type
 
 
-def _plain(row: Sequence[Any]) -> list[Any]:
-    """One truth for both engines: SQLite has 1 where PostgreSQL has true."""
-    return [int(value) if isinstance(value, bool) else value for value in row]
+def _plain(row: Sequence[Any], booleans: frozenset[int]) -> list[Any]:
+    """One truth for both engines: SQLite has 1 where PostgreSQL has true. Any other number there is a lie and stays one."""
+    return [value == 1 if at in booleans and value in {0, 1} else value for at, value in enumerate(row)]
 
 
 def _drafts(connection: sa.Connection, said: _Said) -> Iterator[str]:

@@ -22,7 +22,7 @@ from dispatcher.ledgers.transaction import Transaction
 from dispatcher.model.audience import Destination
 from dispatcher.model.delivery import DeliveryEvent, DeliveryState, Priority
 
-AT_ONCE = 64
+AT_ONCE = 24
 """Claims in one turn at most, so that a more urgent one never waits long for its own turn."""
 
 

@@ -100,7 +100,7 @@ deliveries = sa.Table(
     "deliveries",
     metadata,
     sa.Column("id", Id, primary_key=True),
-    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("key", sa.Text, nullable=False),
     sa.Column("identifier", sa.Text, nullable=False),
     sa.Column("channel", sa.Text, nullable=False),
     sa.Column("priority", sa.SmallInteger, nullable=False),
@@ -118,6 +118,8 @@ deliveries = sa.Table(
     sa.Column("owner", sa.Text),
     sa.Column("token", sa.BigInteger),
     sa.Column("is_reclaimed", sa.Boolean, nullable=False, server_default=sa.false()),
+    # A key names its alert, so this is the key alone; in this order it also finds an alert's deliveries.
+    sa.UniqueConstraint("identifier", "key"),
 )
 
 
@@ -131,7 +133,6 @@ is_ready = deliveries.c.state == sa.literal_column("'ready'")
 is_waiting = deliveries.c.state == sa.literal_column("'waiting'")
 is_sending = deliveries.c.state == sa.literal_column("'sending'")
 
-sa.Index("deliveries_alert", deliveries.c.identifier, deliveries.c.channel)
 sa.Index(
     "deliveries_ready",
     deliveries.c.channel,

@@ -85,9 +85,15 @@ class SqlLedger(Ledger):
         return is_new
 
     async def add_deliveries(self, deliveries: Sequence[NewDelivery]) -> None:
+        before: asyncio.Future[None] | None = None
         for start in range(0, len(deliveries), BULK):
-            part = deliveries[start : start + BULK]
-            await self._store.write(partial(alerts.add_deliveries, new=part), Urgency.BULK)
+            rows = alerts.delivery_rows(deliveries[start : start + BULK])
+            part = self._store.submit(partial(alerts.add_deliveries, rows=rows), Urgency.BULK)
+            if before is not None:
+                await before
+            before = part
+        if before is not None:
+            await before
 
     async def finish_alert(self, identifier: str, state: str, event: Event) -> None:
         def finish(t: Transaction) -> None:

@@ -46,9 +46,10 @@ ITEMS = 1000
 class Urgency(IntEnum):
     """What goes first when several wait."""
 
-    OUTBOX = 0
-    """Lease, claim, complete: everything else depends on it."""
-    STAFF = 1
+    STAFF = 0
+    """Before the outbox, so that its turn in the same transaction claims at once what staff have just issued."""
+    OUTBOX = 1
+    """Lease, claim, complete."""
     RECEIPT = 2
     BULK = 3
     """Always alone in its transaction, and behind whatever else waits."""

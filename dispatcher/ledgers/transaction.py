@@ -72,8 +72,8 @@ class Transaction:
         return row
 
     def add_new(self, table: sa.Table, rows: Sequence[Row], *, within: tuple[str, ...]) -> Sequence[Row]:
-        """As Dialect.add_new."""
-        return self.dialect.add_new(self.connection, table, rows, within) if rows else rows
+        """As Dialect.add_new, under the event that `append` writes next."""
+        return self.dialect.add_new(self.connection, table, rows, self.written_by, within) if rows else rows
 
     def flush(self) -> None:
         """Write what was kept for the end."""

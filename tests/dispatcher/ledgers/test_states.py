@@ -76,7 +76,7 @@ class Histories(RuleBasedStateMachine):
             not_before=self.at + timedelta(seconds=later_s) if later_s else None,
         )
         keyed = [type(d)(**{f: getattr(d, f) for f in d.__slots__} | {"key": f"{self.issued}:{d.key}"}) for d in new]
-        self.write(alerts.add_deliveries, new=keyed)
+        self.write(alerts.add_deliveries, rows=alerts.delivery_rows(keyed))
 
     @rule(data=st.data(), slots=st.integers(0, 8))
     def take_a_turn(self, data: st.DataObject, slots: int) -> None:
