@@ -3,7 +3,8 @@
 A settings class is a frozen, keyword-only dataclass. A field without a default is required. Its type says what is accepted:
 str, bool, int, float, Path (relative to the site file), Secret, the quantities of units.py, a StrEnum, Literal, another
 settings class, tuple[T, ...], Mapping[str, T], and any of them | None. A class may check itself in
-`def problems(self) -> Iterable[tuple[str, str]]` (field, reason), called when its fields bound.
+`def problems(self) -> Iterable[tuple[str, str]]` (field, reason). Where a field did not bind, problems() is asked all the same and
+ends where it first needs that field: what looks at one field stands before what compares several.
 
 Every problem of a document is found before any is reported.
 """
@@ -11,8 +12,10 @@ Every problem of a document is found before any is reported.
 import dataclasses
 import difflib
 import os
+import re
+import stat
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -26,6 +29,11 @@ from config.secret import Secret
 T = TypeVar("T")
 _BAD = object()
 _BOOLEANS = {"true": True, "false": False}
+_NUMBERS: Mapping[Any, re.Pattern[str]] = {
+    int: re.compile(r"[+-]?[0-9]{1,15}"),
+    float: re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{1,15})?"),
+}
+_SECRET_BYTES = 65_536
 _WORDS: Mapping[Any, str] = {
     str: "text",
     int: "a whole number",
@@ -37,19 +45,26 @@ _WORDS: Mapping[Any, str] = {
 
 
 def bind(
-    cls: type[T], document: Node, *, file: str, base: Path, kinds: Mapping[str, Mapping[str, type]] | None = None
+    cls: type[T],
+    document: Node,
+    *,
+    file: str,
+    base: Path,
+    kinds: Mapping[str, Mapping[str, type]] | None = None,
+    found: Sequence[Problem] = (),
 ) -> T:
     """The settings that this document describes. `base` is what relative paths start from.
 
-    `kinds` names, for a field of type Mapping[str, Any], the settings class of each key.
+    `kinds` names, for a field of type Mapping[str, Any], the settings class of each key. `found` is what reading the document
+    (document.parse) had to say; it is reported with the rest.
 
     Raises:
         ConfigError: everything that is wrong, each with its line, path, reason and what is accepted.
     """
     binder = _Binder(file, base, kinds or {})
     bound = binder.settings(cls, document, "")
-    if binder.problems:
-        raise ConfigError(binder.problems)
+    if binder.problems or found:
+        raise ConfigError([*found, *binder.problems])
     return cast("T", bound)
 
 
@@ -71,9 +86,7 @@ class _Binder:
         fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
         for name, value in node.value.items():
             if name not in fields:
-                near = difflib.get_close_matches(name, fields, 1)
-                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(fields)}"
-                self._wrong(value, _at(path, name), f"unknown key; {hint}")
+                self._wrong(value, _at(path, name), f"unknown key; {_near(name, fields)}")
         bound: dict[str, Any] = {}
         for name, field in fields.items():
             at = _at(path, name)
@@ -85,12 +98,16 @@ class _Binder:
             elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
                 self._wrong(node, at, f"missing; {_accepted(hints[name])} is needed")
                 bound[name] = _BAD
-        if any(value is _BAD for value in bound.values()):
-            return _BAD
-        made = cls(**bound)
-        for name, reason in getattr(made, "problems", tuple)():
-            self._wrong(node.value.get(name, node), _at(path, name), reason)
-        return made
+        is_whole = not any(value is _BAD for value in bound.values())
+        made = cls(**bound) if is_whole else _part(cls, bound)
+        try:
+            for name, reason in getattr(made, "problems", tuple)():
+                self._wrong(node.value.get(name, node), _at(path, name), reason)
+        except AttributeError:
+            if is_whole:
+                raise
+            # It got as far as the field that did not bind, which has its own problem already.
+        return made if is_whole else _BAD
 
     def _by_kind(self, kinds: Mapping[str, type], node: Node, path: str) -> Any:
         if not isinstance(node.value, dict):
@@ -98,7 +115,7 @@ class _Binder:
         bound: dict[str, Any] = {}
         for kind, value in node.value.items():
             if kind not in kinds:
-                bound[kind] = self._wrong(value, _at(path, kind), f"no such kind; there are {', '.join(kinds)}")
+                bound[kind] = self._wrong(value, _at(path, kind), f"no such kind; {_near(kind, kinds)}")
             else:
                 bound[kind] = self.settings(kinds[kind], value, _at(path, kind))
         return _BAD if any(v is _BAD for v in bound.values()) else bound
@@ -139,20 +156,17 @@ class _Binder:
         if hint is Path:
             return (self._base / text).resolve() if text else self._wrong(node, path, "a path is needed")
         if hint is bool:
-            return (
-                _BOOLEANS[text]
-                if text in _BOOLEANS and not node.is_quoted
-                else self._wrong(node, path, f"{text!r}: true or false is needed")
-            )
-        if hint in {int, float}:
-            try:
+            if text in _BOOLEANS and not node.is_quoted:
+                return _BOOLEANS[text]
+            return self._wrong(node, path, f"{_shown(node)} is not {_accepted(hint)}")
+        if hint in _NUMBERS:
+            if _NUMBERS[hint].fullmatch(text) and not node.is_quoted:
                 return hint(text)
-            except ValueError:
-                return self._wrong(node, path, f"{text!r} is not {_accepted(hint)}")
+            return self._wrong(node, path, f"{_shown(node)} is not {_accepted(hint)}")
         allowed = get_args(hint) if get_origin(hint) is Literal else tuple(hint) if _is_enum(hint) else ()
         if text in allowed:
             return hint(text) if _is_enum(hint) else text
-        return self._wrong(node, path, f"{text!r} is not accepted; there are {', '.join(allowed)}")
+        return self._wrong(node, path, f"{_shown(node)} is not accepted; there are {', '.join(allowed)}")
 
     def _tuple(self, hint: Any, node: Node, path: str) -> Any:
         if not isinstance(node.value, tuple):
@@ -176,17 +190,50 @@ class _Binder:
         if how == "env":
             text = os.environ.get(where)
             return Secret(text, f"env {where}") if text else self._wrong(node, path, f"the environment has no {where}")
+        return self._secret_file(node, where, path)
+
+    def _secret_file(self, node: Node, where: str, path: str) -> Any:
         file = self._base / where
         try:
-            if file.stat().st_mode & 0o004:
+            about = file.stat()
+            if not stat.S_ISREG(about.st_mode) or about.st_size > _SECRET_BYTES:
+                return self._wrong(node, path, f"{where} is no file of {_SECRET_BYTES} bytes at most")
+            if about.st_mode & stat.S_IROTH:
                 return self._wrong(node, path, f"{where} can be read by everybody; chmod 600 it")
-            return Secret(file.read_text(encoding="utf-8").strip(), f"file {where}")
-        except (OSError, UnicodeDecodeError) as error:
-            return self._wrong(node, path, f"{where}: {getattr(error, 'strerror', None) or error}")
+            text = file.read_text(encoding="utf-8").strip()
+        except UnicodeDecodeError:
+            return self._wrong(node, path, f"{where}: not UTF-8")
+        except OSError as error:
+            return self._wrong(node, path, f"{where}: {error.strerror or error}")
+        return Secret(text, f"file {where}") if text else self._wrong(node, path, f"{where} is empty")
 
 
 def _at(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+
+
+def _shown(node: Node) -> str:
+    """What was typed, cut where it would fill the screen."""
+    text = str(node.value)
+    cut = text if len(text) <= 40 else f"{text[:40]}…"
+    return f'"{cut}" in quotes' if node.is_quoted else f"'{cut}'"
+
+
+def _part(cls: type, bound: Mapping[str, Any]) -> Any:
+    """Settings of which some fields did not bind: it can still be asked what is wrong with the others."""
+    made: Any = object.__new__(cls)
+    for field in dataclasses.fields(cls):
+        value = bound.get(field.name, field.default)
+        if value is dataclasses.MISSING and callable(field.default_factory):
+            value = field.default_factory()
+        if value is not _BAD and value is not dataclasses.MISSING:
+            object.__setattr__(made, field.name, value)
+    return made
 
 
 def _is_enum(hint: Any) -> bool:

@@ -15,19 +15,41 @@
 Source: design.md §4, §9.
 """
 
+import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from config.binding import bind, effective
-from config.document import read
+from config.cities import cities
+from config.document import load, parse
 
 __all__ = ["Control", "Person", "Residents", "Site", "bind_site", "effective", "load_site"]
 
-_LISTEN = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):\d{1,5}")
-LOOPBACK = ("127.", "localhost:", "[::1]:")
+_LISTEN = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]{2,45})\]|(?P<name>[A-Za-z0-9.-]{1,253})):(?P<port>[0-9]{1,5})")
+_DSN = re.compile(r"sqlite:///[^?#]+|postgres(?:ql)?://\S+")
+
+
+def _listener(text: str, *, is_loopback: bool = False) -> Iterator[str]:
+    """What is wrong with host:port as an address to listen at."""
+    found = _LISTEN.fullmatch(text)
+    if found is None or not 0 < int(found["port"]) < 65536:
+        yield f"{text!r}: write host:port or [address]:port, the port from 1 to 65535"
+        return
+    host = found["six"] or found["name"]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        if found["six"] or host.replace(".", "").isdigit():
+            yield f"{text!r}: {host} is no address"
+        elif is_loopback and host != "localhost":
+            yield f"{text!r}: a loopback address is needed, 127.0.0.1 or [::1]"
+        return
+    if is_loopback and not address.is_loopback:
+        yield f"{text!r}: a loopback address is needed, 127.0.0.1 or [::1]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +61,14 @@ class Residents:
     """Where residents read it: links in every medium lead there."""
 
     def problems(self) -> Iterable[tuple[str, str]]:
-        if not _LISTEN.fullmatch(self.listen):
-            yield "listen", f"{self.listen!r}: write host:port"
-        if not self.url.startswith(("http://", "https://")):
-            yield "url", f"{self.url!r}: an http or https address is needed"
+        yield from (("listen", reason) for reason in _listener(self.listen))
+        try:
+            url = urlsplit(self.url)
+            is_site = url.scheme in {"http", "https"} and bool(url.hostname) and (url.port or 1) > 0
+        except ValueError:
+            is_site = False
+        if not is_site or url.query or url.fragment or url.username is not None:
+            yield "url", f"{self.url!r}: http://HOST[:PORT][/PATH] or https://… is needed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +78,7 @@ class Control:
     listen: str = "127.0.0.1:8181"
 
     def problems(self) -> Iterable[tuple[str, str]]:
-        if not _LISTEN.fullmatch(self.listen):
-            yield "listen", f"{self.listen!r}: write host:port"
-        elif not self.listen.startswith(LOOPBACK):
-            yield "listen", f"{self.listen!r}: a loopback address is needed, 127.0.0.1 or [::1]"
+        yield from (("listen", reason) for reason in _listener(self.listen, is_loopback=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +90,8 @@ class Person:
     token_hash: str
 
     def problems(self) -> Iterable[tuple[str, str]]:
+        if not self.name.strip():
+            yield "name", "a name is needed; the ledger says who did what"
         if not re.fullmatch(r"[0-9a-f]{64}", self.token_hash):
             yield "token_hash", "64 hexadecimal digits are needed, as `todoke token new` prints them"
         if not self.roles:
@@ -92,16 +117,32 @@ class Site:
     def problems(self) -> Iterable[tuple[str, str]]:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", self.node):
             yield "node", f"{self.node!r}: small letters, digits and hyphens, 40 at most"
+        if self.city not in cities():
+            yield "city", f"{self.city!r}: no such city; there are {', '.join(cities())}"
+        if self.ledger is not None:
+            yield from (("ledger", reason) for reason in _ledger(self.ledger))
+        yield from self._staffing()
         if self.residents.listen == self.control.listen:
             yield "control", "the residents' and the staff's listener cannot be the same address"
         if not self.channels:
             yield "channels", "at least one channel is needed"
+
+    def _staffing(self) -> Iterator[tuple[str, str]]:
         for what, values in (("name", [p.name for p in self.staff]), ("token", [p.token_hash for p in self.staff])):
             if len(set(values)) != len(values):
                 yield "staff", f"two people have the same {what}"
-        approvers = [p for p in self.staff if "approver" in p.roles]
-        if not approvers or len(self.staff) < 2:
-            yield "staff", "two people are needed, one of them an approver: nobody approves what they submitted"
+        approvers = {p.name for p in self.staff if "approver" in p.roles}
+        writers = {p.name for p in self.staff if "originator" in p.roles} | approvers
+        if not approvers or len(writers) < 2:
+            yield "staff", "an approver and another who may write are needed: nobody approves what they submitted"
+
+
+def _ledger(dsn: str) -> Iterator[str]:
+    """What is wrong with where the ledger is."""
+    if not _DSN.fullmatch(dsn):
+        yield "sqlite:///PATH or postgresql://USER@HOST[,HOST]/DATABASE is needed"
+    elif re.match(r"postgres(?:ql)?://[^/@]*:[^/@]*@", dsn) or "password=" in dsn:
+        yield "a password never stands here; PostgreSQL reads it from the file that PGPASSFILE names"
 
 
 def load_site(path: Path, kinds: Mapping[str, type]) -> Site:
@@ -110,9 +151,10 @@ def load_site(path: Path, kinds: Mapping[str, type]) -> Site:
     Raises:
         ConfigError: everything that is wrong with it. No socket was opened.
     """
-    return bind_site(path.read_bytes(), str(path), path.resolve().parent, kinds)
+    return bind_site(load(path), str(path), path.resolve().parent, kinds)
 
 
 def bind_site(data: bytes, file: str, base: Path, kinds: Mapping[str, type]) -> Site:
     """As load_site, from memory; relative paths start at `base`."""
-    return bind(Site, read(data, file), file=file, base=base, kinds={"channels": kinds})
+    document, problems = parse(data, file)
+    return bind(Site, document, file=file, base=base, kinds={"channels": kinds}, found=problems)

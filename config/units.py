@@ -8,6 +8,7 @@ Source: RFC 2119 is not enough for numbers; ISO 80000 unit symbols.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Annotated
 
@@ -28,6 +29,9 @@ BIT_RATE = Unit("a bit rate", MappingProxyType({"bit/s": 1, "kbit/s": 1e3, "Mbit
 SIZE = Unit("a size", MappingProxyType({"B": 1, "kB": 1e3, "MB": 1e6, "KiB": 1024, "MiB": 1024**2}))
 FREQUENCY = Unit("a rate", MappingProxyType({"/s": 1, "/min": 1 / 60, "/h": 1 / 3600}))
 
+LARGEST = 1e15
+"""In the program's own unit: whole numbers up to here stay exact."""
+
 Seconds = Annotated[float, DURATION]
 BitsPerSecond = Annotated[int, BIT_RATE]
 Bytes = Annotated[int, SIZE]
@@ -42,8 +46,11 @@ def parse(unit: Unit, text: str) -> float:
     """
     found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(\S*)\s*", text)
     if found is None or found[2] not in unit.factors:
-        raise ValueError(f"{text!r} is not {unit.what}; a number and one of {unit.accepted()} is accepted")
-    return float(found[1]) * unit.factors[found[2]]
+        raise ValueError(f"{text[:40]!r} is not {unit.what}; a number and one of {unit.accepted()} is accepted")
+    quantity = float(found[1]) * unit.factors[found[2]]
+    if not quantity < LARGEST:
+        raise ValueError(f"{text[:40]!r} is more than {unit.what} can be")
+    return quantity
 
 
 def write(unit: Unit, quantity: float) -> str:
@@ -53,4 +60,4 @@ def write(unit: Unit, quantity: float) -> str:
         key=lambda symbol: unit.factors[symbol],
         default=next(symbol for symbol, factor in unit.factors.items() if factor == 1),
     )
-    return f"{quantity / unit.factors[best]:g} {best}"
+    return f"{Decimal(repr(quantity / unit.factors[best])).normalize():f} {best}"

@@ -24,6 +24,11 @@ _CHOME = "一二三四五六七八九"
 _READINGS = ("いっ", "に", "さん", "よん", "ご", "ろく", "なな", "はっ", "きゅう")
 
 
+def cities() -> tuple[str, ...]:
+    """The names that `load` knows."""
+    return tuple(sorted(path.parent.name for path in _HERE.glob("*/city.yaml")))
+
+
 @cache
 def load(name: str) -> City:
     """The city of that name.
@@ -31,10 +36,9 @@ def load(name: str) -> City:
     Raises:
         ConfigError: there is no such folder; the reason names those there are.
     """
+    if name not in cities():
+        raise ConfigError([Problem(name, 1, "city", f"no such city; there are {', '.join(cities())}")])
     folder = _HERE / name
-    if not (folder / "city.yaml").is_file():
-        there = ", ".join(sorted(p.parent.name for p in _HERE.glob("*/city.yaml")))
-        raise ConfigError([Problem(name, 1, "city", f"no such city; there are {there}")])
     about = yaml.safe_load((folder / "city.yaml").read_text(encoding="utf-8"))
     code: str = about["code"]
     groups = {
