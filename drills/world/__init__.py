@@ -5,7 +5,8 @@
     async with World(state_dir, city, seed) as world:
         world.settings()          the `channels.<kind>` block of a site file that reaches this world
         await world.keep(folder)  write down what the receiver got, as it got it
-        world.report()            figures of its own for the demo's summary (terminals: {"silent": 62})
+        world.report()            figures of its own for the demo's summary (terminals: {"silent": 62}), and "first_byte_at":
+                                  when the receiver met the first byte of the first message (ISO 8601), None before
 
 Worlds start before the node; a world whose people connect to the node (terminals, stations) keeps trying until it is there.
 """

@@ -49,6 +49,7 @@ class Machine:
         """Every manifest taken, in order; the same one twice stands twice."""
         self.on_air: dict[str, dict[str, Any]] = {}
         self.complaints: list[str] = []
+        self.first_byte_at: str | None = None
 
     async def watch(self, clock: SystemClock) -> None:
         """Take what comes, until cancelled."""
@@ -75,6 +76,7 @@ class Machine:
         """Copy everything away, check it, air it, answer. What is not whole is left and complained of."""
         raw = path.read_bytes()
         manifest = json.loads(raw)
+        self.first_byte_at = self.first_byte_at or SystemClock().now().isoformat()
         copies = {file["name"]: (self.drop / name / file["name"]).read_bytes() for file in manifest["files"]}
         for file in manifest["files"]:
             data = copies[file["name"]]
@@ -144,6 +146,7 @@ class World:
         return {
             "frames": sum(file["name"].endswith(".png") for m in self.machines for t in m.taken for file in t["files"]),
             "complaints": sum(len(machine.complaints) for machine in self.machines),
+            "first_byte_at": min((m.first_byte_at for m in self.machines if m.first_byte_at), default=None),
         }
 
     @asynccontextmanager

@@ -92,6 +92,7 @@ class World:
         self._nonces: set[tuple[str, str]] = set()
         self._runner: web.AppRunner | None = None
         self._port = 0
+        self._first_byte_at: str | None = None
 
     async def __aenter__(self) -> Self:
         self._dir.mkdir(parents=True, exist_ok=True)
@@ -123,7 +124,7 @@ class World:
         await asyncio.to_thread(shutil.copyfile, self._log, folder / "posts.jsonl")
 
     def report(self) -> Mapping[str, Any]:
-        return {"posts": len(self.posts)}
+        return {"posts": len(self.posts), "first_byte_at": self._first_byte_at}
 
     @property
     def url(self) -> str:
@@ -175,6 +176,7 @@ class World:
             self._runner = None
 
     async def _create(self, request: web.Request) -> web.StreamResponse:
+        self._first_byte_at = self._first_byte_at or self._clock.now().isoformat()
         self._authenticate(request)
         fault = await self._meet(request)
         body = await request.json()

@@ -6,9 +6,12 @@ start at the index and at the feeds and go where the links lead.
 Source: design.md §6 website; issue "Shows" (out/received/website).
 """
 
+import asyncio
 import json
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +19,9 @@ from typing import Any, Self
 import aiohttp
 
 from config.city import City
+from dispatcher.clock import SystemClock
 
+LOOK_EVERY_S = 0.05
 _START = ("index.html", "easy.html", "en.html", "feed.atom", "feed.rss", "alerts.json")
 
 
@@ -26,17 +31,35 @@ class World:
         self._folder = state_dir / "site"
         self._port = 0
         self._kept = 0
+        self._first_byte_at: str | None = None
+        self._tasks = asyncio.TaskGroup()
+        self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         # Free now and very likely still free when the node listens: the node says so clearly if it is not.
         with socket.create_server(("127.0.0.1", 0)) as found:
             self._port = found.getsockname()[1]
+        await self._tasks.__aenter__()
+        self._reading = self._tasks.create_task(self._read_until_there_is_something())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return
+        if self._reading is not None:
+            self._reading.cancel()
+        await self._tasks.__aexit__(kind, error, trace)
+
+    async def _read_until_there_is_something(self) -> None:
+        """As a resident does who looks again and again, until the first alert stands on the site."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1)) as session:
+            while self._first_byte_at is None:
+                with suppress(aiohttp.ClientError, TimeoutError, ValueError):  # the node is not up yet
+                    async with session.get(f"{self.url}/alerts.json") as response:
+                        seen_at = SystemClock().now().isoformat()
+                        if response.status == HTTPStatus.OK and json.loads(await response.read())["alerts"]:
+                            self._first_byte_at = seen_at
+                await SystemClock().sleep(LOOK_EVERY_S)
 
     @property
     def listen(self) -> tuple[str, int]:
@@ -65,7 +88,7 @@ class World:
                     await self._keep(session, message["cap"], folder)
 
     def report(self) -> Mapping[str, Any]:
-        return {"url": f"{self.url}/", "files_read": self._kept}
+        return {"url": f"{self.url}/", "files_read": self._kept, "first_byte_at": self._first_byte_at}
 
     async def _keep(self, session: aiohttp.ClientSession, name: str, folder: Path) -> None:
         async with session.get(f"{self.url}/{name}") as response:

@@ -1,0 +1,84 @@
+"""The demo city on this machine alone: behind each channel its world (drills/world/<kind>.py), and a drill node that reaches them.
+
+Source: design.md §10.
+"""
+
+import asyncio
+import importlib
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from config.cities import load
+from config.site import Site, bind_site
+from dispatcher import node
+from dispatcher.staff.sessions import new_token
+from drills.staff import APPROVER, SUBMITTER, Staff
+from drills.world import World
+
+CITY = "mitaka"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A node that is up with its worlds, and the staff at its door."""
+
+    site: Site
+    worlds: Mapping[str, World]
+    staff: Staff
+
+
+@asynccontextmanager
+async def stage(
+    state: Path, seed: int = 1, changes: Mapping[str, Mapping[str, Any]] | None = None
+) -> AsyncIterator[Stage]:
+    """Inside `async with`, the city is there. `changes`: by kind, what a channel's settings say instead of its world's.
+
+    Raises (on entering):
+        OSError: a port that was free a moment ago is taken.
+    """
+    async with AsyncExitStack() as stack:
+        worlds: dict[str, World] = {}
+        for kind in node.kinds():
+            folder = state / "world" / kind
+            folder.mkdir(parents=True)
+            made: World = importlib.import_module(f"drills.world.{kind}").World(folder, load(CITY), seed)
+            worlds[kind] = await stack.enter_async_context(made)
+        channels = {kind: {**world.settings(), **(changes or {}).get(kind, {})} for kind, world in worlds.items()}
+        tokens = {name: new_token() for name in (SUBMITTER, APPROVER)}
+        hashes = {name: token_hash for name, (_, token_hash) in tokens.items()}
+        site = await asyncio.to_thread(_site, channels, hashes, state)
+        await stack.enter_async_context(node.running(site))
+        staff = Staff(f"http://{site.control.listen}", {name: token for name, (token, _) in tokens.items()})
+        yield Stage(site, worlds, staff)
+
+
+def _site(channels: Mapping[str, Mapping[str, Any]], hashes: Mapping[str, str], state: Path) -> Site:
+    """A site file, written and read as any other."""
+    url = channels["website"]["url"]
+    described = {
+        "mode": "drill",
+        "node": "demo",
+        "state_dir": str(state / "node"),
+        "city": CITY,
+        "residents": {"listen": urlsplit(url).netloc, "url": url},
+        "control": {"listen": f"127.0.0.1:{_free_port()}"},
+        "staff": [
+            {"name": SUBMITTER, "roles": ["originator"], "token_hash": hashes[SUBMITTER]},
+            {"name": APPROVER, "roles": ["approver"], "token_hash": hashes[APPROVER]},
+        ],
+        "channels": dict(channels),
+    }
+    text = yaml.safe_dump(described, allow_unicode=True, sort_keys=False).encode()
+    return bind_site(text, "demo.yaml", state, {kind: channel.Settings for kind, channel in node.kinds().items()})
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
