@@ -24,12 +24,17 @@ from config.units import Seconds
 from dispatcher import cap
 from dispatcher.channel import Channel, Inbox, Limits, Probe, Surroundings, Tell
 from dispatcher.errors import Finding, InvalidInput, TemporaryFailure
+from dispatcher.log import logger
 from dispatcher.model.alert import Alert
 from dispatcher.model.audience import Audience, Destination
 from dispatcher.model.delivery import Outcome, Told
 from dispatcher.model.mode import M
 from dispatcher.model.rendering import Part, Rendering, Text
 
+log = logger(__name__)
+
+LOOK_EVERY_S = 5.0
+"""How late the index may be about an alert's end."""
 MAX_PAGE_BYTES = 500_000
 """Far above any real page; a text that gets there is somebody's mistake."""
 
@@ -81,15 +86,32 @@ class Website(Channel[M, Settings]):
             yield Destination(self.settings.url, self.title)
 
     def open(self, inbox: Inbox) -> AbstractAsyncContextManager[object]:
-        """The index and the feeds stand before the first message, so that there is something to link to and to probe."""
+        """The index and the feeds stand before the first message, so that there is something to link to and to probe.
+
+        While the node is up, what expires moves to the index's past by itself.
+        """
         del inbox
 
         @asynccontextmanager
         async def opened() -> AsyncIterator[None]:
             await asyncio.to_thread(self._publisher.rebuild)
-            yield
+            async with asyncio.TaskGroup() as tasks:
+                following = tasks.create_task(self._follow_the_clock())
+                try:
+                    yield
+                finally:
+                    following.cancel()
 
         return opened()
+
+    async def _follow_the_clock(self) -> None:
+        while True:
+            await self.surroundings.clock.sleep(LOOK_EVERY_S)
+            if self._publisher.is_behind_the_clock():
+                try:
+                    await asyncio.to_thread(self._publisher.rebuild)
+                except TemporaryFailure as failure:  # the disk, or another node at work: the next look finds it again
+                    log.warning("channel.failed", channel=self.kind, reason=str(failure))
 
     async def probe(self) -> Probe:
         clock = self.surroundings.clock

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from dispatcher.model.alert import Added, Alert, Info, MsgType, ResponseType
-from dispatcher.model.draft import ENDING, Verb
+from dispatcher.model.alert import Alert, Info
+from dispatcher.model.draft import ENDING, Verb, verb_of
 
 _SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
@@ -163,16 +163,3 @@ def page_name(language: str) -> str:
 def file_name(identifier: str) -> str:
     """A name that is safe in a path and in an address, and differs where identifiers differ."""
     return identifier if _SAFE.fullmatch(identifier) else "x-" + hashlib.sha256(identifier.encode()).hexdigest()[:32]
-
-
-def verb_of(alert: Alert[Any]) -> Verb:
-    """Which of the staff's five verbs this message is."""
-    if alert.msg_type is MsgType.CANCEL:
-        return Verb.RETRACT
-    if alert.msg_type is not MsgType.UPDATE:
-        return Verb.ISSUE
-    if any(ResponseType.ALL_CLEAR in info.response_type for info in alert.info):
-        return Verb.LIFT
-    if alert.note or any(info.added(Added.CORRECTION) for info in alert.info):
-        return Verb.CORRECT
-    return Verb.UPDATE

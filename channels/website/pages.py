@@ -16,11 +16,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from channels.website import city_map
-from channels.website.entry import Chain, file_name, page_name, pages, verb_of
+from channels.website.entry import Chain, file_name, page_name, pages
 from channels.website.words import clock_time, day_time, language_name, words
 from config.city import City
 from dispatcher.model.alert import Added, Alert, Info
-from dispatcher.model.draft import ENDING, Verb
+from dispatcher.model.draft import ENDING, Verb, verb_of
 from dispatcher.model.mode import Mode
 
 HISTORY = b"<!--history-->"

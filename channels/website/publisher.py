@@ -12,6 +12,7 @@ Source: design.md §6 website; facts.md §Website.
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from channels.website.entry import Chain, Entry, chains, file_name, page_name
@@ -41,6 +42,7 @@ class Publisher:
         self._city = city
         self._mode = mode
         self._clock = clock
+        self._holds_until: datetime | None = None
 
     def publish(self, rendering: Rendering[Any]) -> tuple[bool, Mapping[str, bytes]]:
         """Keep the message and build what it touches. Returns whether it is new, and every file to be read back.
@@ -68,6 +70,10 @@ class Publisher:
         with self._folder.locked():
             for name, data in self._overview(chains(self._entries())).items():
                 self._folder.write_served(name, data)
+
+    def is_behind_the_clock(self) -> bool:
+        """Whether the index still says of an alert that it holds, which has expired since."""
+        return self._holds_until is not None and self._holds_until <= self._clock.now()
 
     def now_served(self, name: str) -> bytes | None:
         """What the folder holds under this name by now: another message may have changed it since."""
@@ -106,6 +112,8 @@ class Publisher:
 
     def _overview(self, found: Sequence[Chain]) -> dict[str, bytes]:
         now = self._clock.now()
+        ends = [c.newest.expires for c in found if c.newest.is_active(now) and c.newest.expires]
+        self._holds_until = min(ends, default=None)
         items = [
             Item(e, f"{c.folder}/{e.in_language('ja').page}", f"cap/{e.file_name}.xml", len(self._kept(e, CAP)))
             for c in found

@@ -21,12 +21,12 @@ import aiohttp
 import feedparser
 import pytest
 from aiohttp import web
-from config.cities import load
 
 from channels.website import Kind, Settings, Website
 from channels.website.entry import Entry, chains, file_name
+from config.cities import load
 from dispatcher import cap
-from dispatcher.clock import SystemClock
+from dispatcher.clock import ManualClock, SystemClock
 from dispatcher.errors import InvalidInput, ModeLeak, TemporaryFailure
 from dispatcher.model.alert import MsgType, Reference
 from dispatcher.model.audience import Destination
@@ -242,6 +242,24 @@ async def test_a_retraction_says_so_on_page_and_index_in_every_language(rig):
         index = await rig.site.page(name)
         assert word in index.text
         assert b"band card" not in await rig.site.get(name)
+
+
+async def test_an_alert_that_expires_is_past_on_the_index_without_any_further_message(rig):
+    clock = ManualClock(NOW)
+    channel = Website(Drill, rig.channel.settings, replace(rig.channel.surroundings, clock=clock))
+    async with channel.open(Memory()):
+        rendering = channel.render(ORDER, await channel.audience(OSAWA))
+        await attempt(channel, rendering, await members(channel))
+        assert b"band card" in await rig.site.get("index.html")
+        clock.advance((ORDER.expires - NOW).total_seconds() - 60)
+        assert b"band card" in await rig.site.get("index.html")
+        clock.advance(120)
+        async with asyncio.timeout(20):
+            while b"band card" in await rig.site.get("index.html"):
+                await SystemClock().sleep(0.02)
+        index = await rig.site.page("index.html")
+        assert "終わったお知らせ" in index.text
+        assert "いま出ている避難情報はありません" in index.text
 
 
 async def test_what_comes_late_does_not_bring_back_what_was_retracted(rig):
