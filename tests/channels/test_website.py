@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -543,15 +544,27 @@ http {{
 """
 
 
-async def test_nginx_serves_the_same_folder_and_is_read_back(tmp_path):
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that another user can read: pytest's own are for nobody else."""
+    with tempfile.TemporaryDirectory(prefix="todoke-nginx-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+async def test_nginx_serves_the_same_folder_and_is_read_back(tmp_path, open_folder):
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
-    prefix, folder = tmp_path / "nginx", tmp_path / "site"
-    prefix.mkdir()
+    prefix, folder = open_folder / "nginx", open_folder / "site"
+    prefix.mkdir(mode=0o777)
+    prefix.chmod(0o777)
     (prefix / "nginx.conf").write_text(NGINX.format(prefix, port, folder))
     url = f"http://127.0.0.1:{port}"
     channel = Website(Drill, Settings(folder=folder, url=url), surroundings(tmp_path / "s", url))
-    nginx = subprocess.Popen(["nginx", "-p", prefix, "-c", prefix / "nginx.conf"], stderr=subprocess.DEVNULL)
+    as_nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+    nginx = subprocess.Popen(
+        ["nginx", "-p", prefix, "-c", prefix / "nginx.conf"], stderr=subprocess.DEVNULL, **as_nobody
+    )
     try:
         async with channel.open(Memory()):
             async with asyncio.timeout(10):
