@@ -38,6 +38,7 @@ from dispatcher.residents.bulletin import bulletin, listening
 from drills.world.website import World
 from tests.contracts.channel_contract import ChannelContract, Memory, Rig, attempt, members, surroundings
 from tests.samples import OSAWA, correction, evacuation_order, lifting, retraction
+from tests.servers.chromium import chromium
 
 NOW = SystemClock().now().replace(microsecond=0)
 ORDER = evacuation_order(Drill, sent=NOW)
@@ -602,3 +603,32 @@ async def test_the_demos_world_reads_everything_and_keeps_it_as_served(tmp_path)
             assert data == (settings.folder / name).read_bytes()
             assert "訓練".encode() in data or b"DRILL" in data
             assert "大沢".encode() in data or b"Osawa" in data
+
+
+# In a browser
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 640), (1280, 800)])
+async def test_in_a_browser_the_first_screen_says_what_to_do_and_nothing_runs_over_the_edge(rig, width, height):
+    await rig.publish(ORDER)
+    async with chromium() as tab:
+        for name in ("index.html", "easy.html", "en.html"):
+            for path in (name, f"alerts/{ORDER.identifier}/{name}"):
+                await tab.open(f"{rig.site.url}/{path}", width, height)
+                assert await tab.value("document.documentElement.scrollWidth <= innerWidth"), path
+                assert await tab.value("document.scripts.length + performance.getEntriesByType('resource').length") == 0
+                headings = await tab.names("heading")
+                assert any(mark in headings[0] for mark in ("訓練", "DRILL", "三鷹市", "みたかし", "Mitaka")), headings
+                small = await tab.value(
+                    "[...document.querySelectorAll('nav a, .card a, button')].filter(a => a.getClientRects().length"
+                    " && Math.min(a.getBoundingClientRect().width, a.getBoundingClientRect().height) < 24).length"
+                )
+                assert small == 0, "WCAG 2.2 §2.5.8"
+        await tab.open(f"{rig.site.url}/alerts/{ORDER.identifier}/index.html", width, height)
+        for words in ("レベル4", "避難指示", "大沢"):
+            assert await tab.value(
+                "(() => { const seen = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT); let said = '';"
+                " while (seen.nextNode()) { const range = document.createRange(); range.selectNode(seen.currentNode);"
+                " if (range.getBoundingClientRect().top < innerHeight) said += seen.currentNode.data; }"
+                f" return said.replace(/\\s/g, '').includes('{words}'); }})()"
+            ), f"{words} is not on the first screen"
