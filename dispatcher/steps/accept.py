@@ -4,7 +4,7 @@ Source: design.md §2 "accept", §7 "Templates".
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -126,10 +126,13 @@ def _moment(text: str | None, where: str, now: datetime, default: datetime, find
     return moment.astimezone(JST).replace(microsecond=0)
 
 
-def _shelters(city: City, quarters: tuple[str, ...], hazard: str) -> str:
-    """Sites designated for this hazard in the area; a 指定避難所 carries no hazard flag and is never said to be safe."""
+def _shelters(city: City, quarters: tuple[str, ...], hazard: str) -> Sequence[str]:
+    """Sites designated for this hazard in the area; a 指定避難所 carries no hazard flag and is never said to be safe.
+
+    The names are as the city publishes them and as they stand on the signs: in Japanese, in every language.
+    """
     names = [f.name.split("（")[0] for f in city.facilities if f.quarter in quarters and hazard in f.hazards]
-    return "、".join(list(dict.fromkeys(names))[:SHELTERS_NAMED])
+    return list(dict.fromkeys(names))[:SHELTERS_NAMED]
 
 
 def _wording(
@@ -144,13 +147,14 @@ def _wording(
     if hazard not in causes():
         findings.append(Finding("hazard", f"{hazard}: ありません。あるのは {', '.join(causes())} (no such hazard)"))
         return {}
-    shelters = _shelters(city, quarters, hazard)
+    names = _shelters(city, quarters, hazard)
+    shelters = {language: _COMMAS.get(language, ", ").join(names) for language in template.infos}
     values: dict[str, dict[str, str]] = {}
     for language in template.infos:
         at = f"{next_update.hour}時{next_update.minute:02d}分" if language.startswith("ja") else f"{next_update:%H:%M}"
         values[language] = {
             "place": city.say(quarters, language),
-            "shelters": shelters or _NONE.get(language, _NONE["en-US"]),
+            "shelters": shelters[language] or _NONE.get(language, _NONE["en-US"]),
             "issued": ISSUED,
             "next_update": at,
             "contact": city.contact,
@@ -169,12 +173,13 @@ def _wording(
             **{
                 name: typed.words.get(language, {}).get(name) or filled[language].get(name, "") for name in _FIELDS[:-1]
             },
-            shelters=shelters,
+            shelters=shelters[language],
         )
         for language in template.infos
     }
 
 
+_COMMAS: Mapping[str, str] = MappingProxyType({"ja": "、", "ja-x-easy": "、"})
 _NONE: Mapping[str, str] = MappingProxyType(
     {"ja": "安全な親せき・知人の家", "ja-x-easy": "安全な 家", "en-US": "a safe home of family or friends"}
 )
