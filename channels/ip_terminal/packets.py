@@ -1,0 +1,560 @@
+# ruff: noqa: INP001 - the package's own module comes with the channel itself
+"""MQTT 3.1.1 and 5.0 on the wire: packets to bytes and bytes to packets, for both ends, without I/O.
+
+A codec of our own because none on PyPI speaks both versions: `mqtt5` 0.8 is version 5 only, `mqtt-codec` 1.0.2 is 3.1.1 only
+and rests since 2019. QoS 2 is not spoken: a notice is recognised by its id, so "exactly once" is the terminal's to keep, and
+both versions let a server grant less than was asked for.
+
+Each side reads only what the other may send: a table by packet type, for the node and for a terminal. What is too long, out of
+place, or longer than its content is Malformed before it is kept.
+
+Source: MQTT 3.1.1 §2, §3; MQTT 5.0 §2, §3.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Final, Literal, TypeVar
+
+from channels.ip_terminal.wire import (
+    NONE,
+    Malformed,
+    Properties,
+    Property,
+    Reader,
+    Reason,
+    binary,
+    none,
+    read_properties,
+    string,
+    two,
+    variable,
+    write_properties,
+)
+
+__all__ = [
+    "MOST_FILTERS",
+    "NODE_READS",
+    "TERMINAL_READS",
+    "ConnAck",
+    "Connect",
+    "Decoder",
+    "Disconnect",
+    "Malformed",
+    "Packet",
+    "PacketType",
+    "PingReq",
+    "PingResp",
+    "Properties",
+    "Property",
+    "PubAck",
+    "Publish",
+    "Reason",
+    "SubAck",
+    "Subscribe",
+    "Subscription",
+    "UnsubAck",
+    "Unsubscribe",
+    "Version",
+    "Will",
+    "encode",
+    "publish_head",
+]
+
+A = TypeVar("A")
+
+Version = Literal[4, 5]
+"""The protocol level on the wire: 4 is MQTT 3.1.1."""
+
+MOST_FILTERS: Final = 64
+"""Of one SUBSCRIBE or UNSUBSCRIBE."""
+
+
+class PacketType(IntEnum):
+    CONNECT = 1
+    CONNACK = 2
+    PUBLISH = 3
+    PUBACK = 4
+    SUBSCRIBE = 8
+    SUBACK = 9
+    UNSUBSCRIBE = 10
+    UNSUBACK = 11
+    PINGREQ = 12
+    PINGRESP = 13
+    DISCONNECT = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the node is to take as published when the connection is lost."""
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+    retain: bool = False
+    properties: Properties = field(default_factory=none)
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    client_id: str
+    version: Version = 4
+    clean: bool = True
+    """Clean session (3.1.1), clean start (5)."""
+    keepalive_s: int = 60
+    """0: none."""
+    username: str | None = None
+    password: bytes | None = field(default=None, repr=False)
+    will: Will | None = None
+    properties: Properties = field(default_factory=none)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnAck:
+    """`code`: 0 is yes; else 3.1.1's return code 1 to 5, or version 5's reason."""
+
+    code: int = 0
+    session_present: bool = False
+    properties: Properties = field(default_factory=none)
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """`packet_id` is 0 with QoS 0, and only there."""
+
+    topic: str
+    payload: bytes
+    qos: int = 0
+    packet_id: int = 0
+    retain: bool = False
+    dup: bool = False
+    properties: Properties = field(default_factory=none)
+
+
+@dataclass(frozen=True, slots=True)
+class PubAck:
+    packet_id: int
+    code: int = 0
+    """3.1.1 can only say 0."""
+    properties: Properties = field(default_factory=none)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One filter with what was asked for it. All but `qos` is version 5's."""
+
+    filter: str
+    qos: int = 0
+    no_local: bool = False
+    retain_as_published: bool = False
+    retain_handling: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    packet_id: int
+    subscriptions: tuple[Subscription, ...]
+    properties: Properties = field(default_factory=none)
+
+
+@dataclass(frozen=True, slots=True)
+class SubAck:
+    """One code a filter: the granted QoS, or 0x80 and above for no."""
+
+    packet_id: int
+    codes: tuple[int, ...]
+    properties: Properties = field(default_factory=none)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    packet_id: int
+    filters: tuple[str, ...]
+    properties: Properties = field(default_factory=none)
+
+
+@dataclass(frozen=True, slots=True)
+class UnsubAck:
+    """`codes` is version 5's; 3.1.1 has none."""
+
+    packet_id: int
+    codes: tuple[int, ...] = ()
+    properties: Properties = field(default_factory=none)
+
+
+@dataclass(frozen=True, slots=True)
+class PingReq:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class PingResp:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    code: int = 0
+    """3.1.1 can only say 0, and only a terminal says it."""
+    properties: Properties = field(default_factory=none)
+
+
+Packet = (
+    Connect | ConnAck | Publish | PubAck | Subscribe | SubAck | Unsubscribe | UnsubAck | PingReq | PingResp | Disconnect
+)
+
+
+# -- bytes to packets ----------------------------------------------------------------------------------------------
+
+
+def _connect(reader: Reader, _flags: int, _version: Version) -> Connect:
+    name, level = reader.string(), reader.byte()
+    if name != "MQTT" or level not in {4, 5}:
+        raise Malformed("accepted are MQTT 3.1.1 and 5.0", Reason.UNSUPPORTED_PROTOCOL_VERSION)
+    version: Version = 4 if level == 4 else 5
+    flags = reader.byte()
+    has_user, has_password, has_will = flags & 0x80, flags & 0x40, flags & 0x04
+    will_qos = flags >> 3 & 3
+    if flags & 0x01 or will_qos == 3 or (not has_will and flags & 0x38):
+        raise Malformed("the connect flags contradict each other")
+    if has_password and not has_user and version == 4:
+        raise Malformed("a password without a user name")
+    keepalive_s = reader.two()
+    properties = read_properties(reader, "c") if version == 5 else NONE
+    client_id = reader.string()
+    will = None
+    if has_will:
+        will_properties = read_properties(reader, "w") if version == 5 else NONE
+        will = Will(_topic(reader.string()), reader.binary(), will_qos, bool(flags & 0x20), will_properties)
+    username = reader.string() if has_user else None
+    password = reader.binary() if has_password else None
+    return Connect(client_id, version, bool(flags & 0x02), keepalive_s, username, password, will, properties)
+
+
+def _connack(reader: Reader, _flags: int, version: Version) -> ConnAck:
+    flags, code = reader.byte(), reader.byte()
+    if flags & 0xFE or (flags and code):
+        raise Malformed("the acknowledge flags are not what they may be")
+    return ConnAck(code, bool(flags), read_properties(reader, "C") if version == 5 else NONE)
+
+
+def _publish(reader: Reader, flags: int, version: Version) -> Publish:
+    qos = flags >> 1 & 3
+    if qos == 3 or (not qos and flags & 0x08):
+        raise Malformed("the publish flags contradict each other")
+    if qos == 2:
+        raise Malformed("QoS 2 is not spoken here; 0 and 1 are", Reason.QOS_NOT_SUPPORTED)
+    topic = reader.string()
+    packet_id = _packet_id(reader) if qos else 0
+    properties = read_properties(reader, "p") if version == 5 else NONE
+    if properties is not NONE and Property.TOPIC_ALIAS in properties:
+        raise Malformed("topic aliases were not offered", Reason.TOPIC_ALIAS_INVALID)
+    return Publish(_topic(topic), reader.rest(), qos, packet_id, bool(flags & 1), bool(flags & 8), properties)
+
+
+def _puback(reader: Reader, _flags: int, version: Version) -> PubAck:
+    packet_id = _packet_id(reader)
+    if version == 4 or not reader.left:
+        return PubAck(packet_id)
+    code = reader.byte()
+    return PubAck(packet_id, code, read_properties(reader, "a") if reader.left else NONE)
+
+
+def _subscribe(reader: Reader, _flags: int, version: Version) -> Subscribe:
+    packet_id = _packet_id(reader)
+    properties = read_properties(reader, "s") if version == 5 else NONE
+    subscriptions: list[Subscription] = []
+    while reader.left:
+        _limit(len(subscriptions))
+        topic_filter, options = _filter(reader.string()), reader.byte()
+        qos, handling = options & 3, options >> 4 & 3
+        if qos == 3 or options & (0xFC if version == 4 else 0xC0) or handling == 3:
+            raise Malformed("the subscription options are not what they may be")
+        subscriptions.append(Subscription(topic_filter, qos, bool(options & 4), bool(options & 8), handling))
+    return Subscribe(packet_id, _some(tuple(subscriptions)), properties)
+
+
+def _suback(reader: Reader, _flags: int, version: Version) -> SubAck:
+    packet_id = _packet_id(reader)
+    properties = read_properties(reader, "S") if version == 5 else NONE
+    return SubAck(packet_id, _some(tuple(reader.rest())), properties)
+
+
+def _unsubscribe(reader: Reader, _flags: int, version: Version) -> Unsubscribe:
+    packet_id = _packet_id(reader)
+    properties = read_properties(reader, "u") if version == 5 else NONE
+    filters: list[str] = []
+    while reader.left:
+        _limit(len(filters))
+        filters.append(_filter(reader.string()))
+    return Unsubscribe(packet_id, _some(tuple(filters)), properties)
+
+
+def _unsuback(reader: Reader, _flags: int, version: Version) -> UnsubAck:
+    packet_id = _packet_id(reader)
+    if version == 4:
+        return UnsubAck(packet_id)
+    properties = read_properties(reader, "U")
+    return UnsubAck(packet_id, _some(tuple(reader.rest())), properties)
+
+
+def _pingreq(_reader: Reader, _flags: int, _version: Version) -> PingReq:
+    return PingReq()
+
+
+def _pingresp(_reader: Reader, _flags: int, _version: Version) -> PingResp:
+    return PingResp()
+
+
+def _disconnect(reader: Reader, _flags: int, version: Version) -> Disconnect:
+    if version == 4 or not reader.left:
+        return Disconnect()
+    code = reader.byte()
+    return Disconnect(code, read_properties(reader, "d") if reader.left else NONE)
+
+
+def _packet_id(reader: Reader) -> int:
+    packet_id = reader.two()
+    if not packet_id:
+        raise Malformed("packet identifier 0", Reason.PROTOCOL_ERROR)
+    return packet_id
+
+
+def _topic(topic: str) -> str:
+    if not topic or "+" in topic or "#" in topic:
+        raise Malformed("a topic to publish to is not empty and has no wildcard", Reason.TOPIC_NAME_INVALID)
+    return topic
+
+
+def _filter(topic_filter: str) -> str:
+    levels = topic_filter.split("/")
+    for n, level in enumerate(levels):
+        if ("+" in level and level != "+") or ("#" in level and (level != "#" or n < len(levels) - 1)):
+            raise Malformed("a wildcard stands alone in its level, and # in the last", Reason.TOPIC_FILTER_INVALID)
+    if not topic_filter:
+        raise Malformed("a topic filter is not empty", Reason.TOPIC_FILTER_INVALID)
+    return topic_filter
+
+
+def _limit(count: int) -> None:
+    if count >= MOST_FILTERS:
+        raise Malformed(f"more than {MOST_FILTERS} topic filters in one packet", Reason.QUOTA_EXCEEDED)
+
+
+def _some(given: tuple[A, ...]) -> tuple[A, ...]:
+    if not given:
+        raise Malformed("a packet about subscriptions that names none", Reason.PROTOCOL_ERROR)
+    return given
+
+
+_Read = Callable[[Reader, int, Version], Packet]
+_T = PacketType
+
+NODE_READS: Final[Mapping[int, _Read]] = MappingProxyType(
+    {
+        _T.CONNECT: _connect,
+        _T.PUBLISH: _publish,
+        _T.PUBACK: _puback,
+        _T.SUBSCRIBE: _subscribe,
+        _T.UNSUBSCRIBE: _unsubscribe,
+        _T.PINGREQ: _pingreq,
+        _T.DISCONNECT: _disconnect,
+    }
+)
+"""What a terminal may send."""
+
+TERMINAL_READS: Final[Mapping[int, _Read]] = MappingProxyType(
+    {
+        _T.CONNACK: _connack,
+        _T.PUBLISH: _publish,
+        _T.PUBACK: _puback,
+        _T.SUBACK: _suback,
+        _T.UNSUBACK: _unsuback,
+        _T.PINGRESP: _pingresp,
+        _T.DISCONNECT: _disconnect,
+    }
+)
+"""What the node may send."""
+
+_FLAGS: Final[Mapping[int, int]] = MappingProxyType({_T.SUBSCRIBE: 2, _T.UNSUBSCRIBE: 2})
+"""The lower half of the first byte where it is fixed and not 0; PUBLISH alone makes use of it."""
+
+
+class Decoder:
+    """The bytes of one connection as packets. Keeps at most one packet that has not come whole.
+
+    `version` None: the next packet is a CONNECT, which says it.
+    """
+
+    __slots__ = ("_half", "_largest", "_reads", "version")
+
+    def __init__(
+        self, reads: Mapping[int, _Read], version: Version | None = None, *, largest_bytes: int = 65_536
+    ) -> None:
+        self._reads = reads
+        self._largest = largest_bytes
+        self._half = b""
+        self.version = version
+
+    @property
+    def is_between(self) -> bool:
+        """Nothing of a next packet has come yet."""
+        return not self._half
+
+    def feed(self, data: bytes) -> Iterator[Packet]:
+        """Every packet that is whole now.
+
+        Raises:
+            Malformed: the packets before were yielded; nothing after can be read.
+        """
+        if self._half:
+            data, self._half = self._half + data, b""
+        at = 0
+        while (frame := self._frame(data, at)) is not None:
+            start, end = frame
+            yield self._packet(data[at], data[start:end])
+            at = end
+        self._half = data[at:]
+
+    def _frame(self, data: bytes, at: int) -> tuple[int, int] | None:
+        """Where the body of the packet at `at` begins and ends; None while it has not all come."""
+        length = shift = 0
+        place = at + 1
+        while place < len(data):
+            octet = data[place]
+            place += 1
+            length |= (octet & 0x7F) << shift
+            shift += 7
+            if octet & 0x80:
+                if shift > 21:
+                    raise Malformed("a length has more than four bytes")
+                continue
+            if place - at + length > self._largest:
+                raise Malformed(f"a packet of more than {self._largest} bytes", Reason.PACKET_TOO_LARGE)
+            return (place, place + length) if place + length <= len(data) else None
+        return None
+
+    def _packet(self, first: int, body: bytes) -> Packet:
+        flags = first & 0x0F
+        read = self._reads.get(kind := first >> 4)
+        if read is None or (self.version is None) != (kind == _T.CONNECT):
+            raise Malformed(f"packet type {kind} is not expected here", Reason.PROTOCOL_ERROR)
+        if kind != _T.PUBLISH and flags != _FLAGS.get(kind, 0):
+            raise Malformed("the flags of the first byte are not what they may be")
+        reader = Reader(body)
+        packet: Packet = read(reader, flags, self.version or 4)
+        if reader.left:
+            raise Malformed("a packet is longer than its content")
+        if isinstance(packet, Connect):
+            self.version = packet.version
+        return packet
+
+
+# -- packets to bytes ----------------------------------------------------------------------------------------------
+
+
+def encode(packet: Packet, version: Version) -> bytes:
+    """The packet on the wire.
+
+    Raises:
+        ValueError: a string is longer than MQTT can carry.
+    """
+    if isinstance(packet, Publish):
+        head = publish_head(packet, len(packet.payload), version)
+        return head + packet.payload
+    kind, body = _BODIES[type(packet)](packet, version)
+    return bytes([kind << 4 | _FLAGS.get(kind, 0)]) + variable(len(body)) + body
+
+
+def publish_head(packet: Publish, payload_bytes: int, version: Version) -> bytes:
+    """All of a PUBLISH but its payload, for a payload that goes to many."""
+    first = _T.PUBLISH << 4 | packet.dup << 3 | packet.qos << 1 | packet.retain
+    body = string(packet.topic) + (two(packet.packet_id) if packet.qos else b"") + _write(packet.properties, version)
+    return bytes([first]) + variable(len(body) + payload_bytes) + body
+
+
+def _write(properties: Properties, version: Version) -> bytes:
+    return write_properties(properties) if version == 5 else b""
+
+
+_Body = tuple[PacketType, bytes]
+
+
+def _of_connect(packet: Connect, _version: Version) -> _Body:
+    will = packet.will
+    flags = packet.clean << 1 | (packet.username is not None) << 7 | (packet.password is not None) << 6
+    body = two(packet.keepalive_s) + _write(packet.properties, packet.version) + string(packet.client_id)
+    if will:
+        flags |= 4 | will.qos << 3 | will.retain << 5
+        body += _write(will.properties, packet.version) + string(will.topic) + binary(will.payload)
+    if packet.username is not None:
+        body += string(packet.username)
+    if packet.password is not None:
+        body += binary(packet.password)
+    return _T.CONNECT, string("MQTT") + bytes([packet.version, flags]) + body
+
+
+def _of_connack(packet: ConnAck, version: Version) -> _Body:
+    return _T.CONNACK, bytes([packet.session_present, packet.code]) + _write(packet.properties, version)
+
+
+def _of_puback(packet: PubAck, version: Version) -> _Body:
+    return _T.PUBACK, two(packet.packet_id) + _code(packet.code, packet.properties, version)
+
+
+def _of_subscribe(packet: Subscribe, version: Version) -> _Body:
+    filters = b"".join(
+        string(s.filter) + bytes([s.qos | s.no_local << 2 | s.retain_as_published << 3 | s.retain_handling << 4])
+        for s in packet.subscriptions
+    )
+    return _T.SUBSCRIBE, two(packet.packet_id) + _write(packet.properties, version) + filters
+
+
+def _of_suback(packet: SubAck, version: Version) -> _Body:
+    return _T.SUBACK, two(packet.packet_id) + _write(packet.properties, version) + bytes(packet.codes)
+
+
+def _of_unsubscribe(packet: Unsubscribe, version: Version) -> _Body:
+    filters = b"".join(map(string, packet.filters))
+    return _T.UNSUBSCRIBE, two(packet.packet_id) + _write(packet.properties, version) + filters
+
+
+def _of_unsuback(packet: UnsubAck, version: Version) -> _Body:
+    codes = bytes(packet.codes) if version == 5 else b""
+    return _T.UNSUBACK, two(packet.packet_id) + _write(packet.properties, version) + codes
+
+
+def _of_pingreq(_packet: PingReq, _version: Version) -> _Body:
+    return _T.PINGREQ, b""
+
+
+def _of_pingresp(_packet: PingResp, _version: Version) -> _Body:
+    return _T.PINGRESP, b""
+
+
+def _of_disconnect(packet: Disconnect, version: Version) -> _Body:
+    return _T.DISCONNECT, _code(packet.code, packet.properties, version)
+
+
+def _code(code: int, properties: Properties, version: Version) -> bytes:
+    """Left out where it is 0 and nothing follows; 3.1.1 has none."""
+    if version == 4 or not (code or properties):
+        return b""
+    return bytes([code]) + (write_properties(properties) if properties else b"")
+
+
+_BODIES: Final[Mapping[type[Packet], Callable[..., _Body]]] = MappingProxyType(
+    {
+        Connect: _of_connect,
+        ConnAck: _of_connack,
+        PubAck: _of_puback,
+        Subscribe: _of_subscribe,
+        SubAck: _of_suback,
+        Unsubscribe: _of_unsubscribe,
+        UnsubAck: _of_unsuback,
+        PingReq: _of_pingreq,
+        PingResp: _of_pingresp,
+        Disconnect: _of_disconnect,
+    }
+)
