@@ -26,6 +26,7 @@ EVENTS: dict[str, frozenset[str]] = {
         "breaker.opened": "channel open_s",
         "terminal.refused": "reason peer",
         "terminal.dropped": "reason",
+        "terminal.register_kept": "reason",
         "mail.refused": "code",
         "social.unlooked": "reason",
         "social.forgetful": "reason",

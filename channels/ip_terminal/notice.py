@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - the package's own module comes with the channel itself
 """What node and terminal say to each other: the topics, the signed notice down, the sealed receipt up.
 
 Both are one JSON object that people can read in mosquitto_sub, and both end with their proof: the last members of a notice are
@@ -84,6 +83,12 @@ class Words:
     shelters: str = ""
     sender: str = ""
     contact: str = ""
+
+    @property
+    def whole(self) -> str:
+        """All that a person meets as one piece: the place is said even where the headline does not."""
+        parts = (self.headline, self.place, self.text, self.instruction, self.shelters)
+        return "\n".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True)

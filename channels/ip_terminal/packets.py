@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - the package's own module comes with the channel itself
 """MQTT 3.1.1 and 5.0 on the wire: packets to bytes and bytes to packets, for both ends, without I/O.
 
 A codec of our own because none on PyPI speaks both versions: `mqtt5` 0.8 is version 5 only, `mqtt-codec` 1.0.2 is 3.1.1 only

@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - the package's own module comes with the channel itself
 """MQTT's alphabet: numbers, strings, binary data and version 5's properties, read from and written to bytes.
 
 Every reader is given bytes that anybody may have sent. It takes what the two specifications allow, nothing else, and says with

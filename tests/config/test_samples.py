@@ -11,6 +11,7 @@ from dispatcher.node import kinds
 
 SAMPLES = sorted(Path("config/samples").glob("*.yaml"))
 KEYS = ("CONSUMER_KEY", "CONSUMER_SECRET", "ACCESS_TOKEN", "ACCESS_TOKEN_SECRET")
+SIGNING_KEY = "ca7a" * 16
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +19,7 @@ def _secrets(monkeypatch):
     for mode in ("DRILL", "LIVE"):
         for key in KEYS:
             monkeypatch.setenv(f"X_{mode}_{key}", "canary-never-printed")
+        monkeypatch.setenv(f"TERMINALS_{mode}_SIGNING_KEY", SIGNING_KEY)
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
@@ -39,6 +41,7 @@ def test_check_prints_the_effective_file_with_every_secret_masked(path):
     assert done.returncode == 0, done.stderr
     assert "********" in done.stdout
     assert "canary" not in done.stdout + done.stderr
+    assert SIGNING_KEY not in done.stdout + done.stderr
 
 
 def test_a_missing_secret_is_named_with_its_line(monkeypatch):

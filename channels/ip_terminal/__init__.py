@@ -1,0 +1,290 @@
+"""IP notification terminals in homes, schools and halls: one signed notice over MQTT, receipts and 確認 coming back.
+
+MQTT ends in the node. A broker in between would say yes to receipts that nobody has written down and would keep a queue that a
+thief of a client id can destroy; here the ledger is the queue, and a terminal's PUBACK is what *taken* means. Delivered, displayed
+and acknowledged are receipts that each terminal seals with a key of its own, and each is durable before its PUBACK leaves.
+
+Who is addressed is settled by the register, by the quarter of each terminal's address, and each is sent to on its own topic: the
+others stay silent. FORMAT.md is what a maker of terminals needs to know.
+
+Source: design.md §6; facts.md §IP notification terminals; FORMAT.md.
+"""
+
+import json
+import ssl
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from channels.ip_terminal.endpoint import ConnectionLimits, Endpoint, Health
+from channels.ip_terminal.notice import KEY_BYTES, LARGEST_NOTICE_BYTES, Notice, Signer, Words
+from channels.ip_terminal.register import BadRegister, Register, read
+from config.document import ConfigError, Problem
+from config.secret import Secret
+from config.units import Seconds
+from dispatcher.channel import Channel, Inbox, Limits, Probe, Tell, priority_of
+from dispatcher.errors import Finding
+from dispatcher.model.alert import Added, Alert, Info
+from dispatcher.model.audience import Audience, Destination
+from dispatcher.model.delivery import Outcome, Told
+from dispatcher.model.draft import verb_of
+from dispatcher.model.mode import M
+from dispatcher.model.rendering import Part, Rendering, Text
+
+NOTICE = "notice.json"
+LONGEST_LIFE = timedelta(hours=24)
+"""Of a notice whose alert does not say when it ends."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tls:
+    """The listener's certificate; with `client_ca`, a terminal's certificate says who it is (its common name is the tid)."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        for name, path in (("certificate", self.certificate), ("key", self.key), ("client_ca", self.client_ca)):
+            if path is not None and not path.is_file():
+                yield name, f"{path}: no such file"
+                return
+        try:
+            self.context()
+        except (OSError, ssl.SSLError) as error:
+            yield "certificate", f"certificate, key and client_ca do not go together: {error}"
+
+    def context(self) -> ssl.SSLContext:
+        """Raises OSError or ssl.SSLError: a file cannot be read or is not what it should be."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.certificate, self.key)
+        if self.client_ca is not None:
+            context.load_verify_locations(self.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """`channels.ip_terminal` of a site file.
+
+    ip_terminal:
+      listen: 0.0.0.0:8883
+      register: terminals.csv
+      signing_key: {file: keys/terminals}
+      tls:
+        certificate: keys/terminals.crt
+        key: keys/terminals.key
+        client_ca: keys/terminals-ca.crt
+    """
+
+    listen: str
+    """Host and port."""
+    register: Path
+    """The terminals (register.py says the columns)."""
+    signing_key: Secret
+    """64 hexadecimal digits (an Ed25519 seed), or a key file of `todoke multicast keygen`."""
+    tls: Tls | None = None
+    wait: Seconds = 10.0
+    """How long an attempt waits for the terminals' PUBACKs."""
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        host, _, port = self.listen.rpartition(":")
+        if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65_536:
+            yield "listen", "host:port is accepted, the port from 1 to 65535"
+        try:
+            signing_key(self.signing_key)
+        except ValueError as error:
+            yield "signing_key", str(error)
+        try:
+            read(self.register)
+        except BadRegister as wrong:
+            for problem in wrong.problems:
+                yield "register", problem
+        if self.wait <= 0:
+            yield "wait", "more than 0 s is accepted"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+def signing_key(secret: Secret) -> tuple[bytes, str | None]:
+    """The seed, and the status that the key is for where it says one.
+
+    Raises:
+        ValueError: it is neither 64 hexadecimal digits nor a sender's key file.
+    """
+    text, status = secret.reveal().strip(), None
+    if text.startswith("{"):
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError):
+            values = {}
+        if values.get("kind") == "todoke-sender-key":
+            text, status = str(values.get("seed")), values.get("status")
+    try:
+        seed = bytes.fromhex(text)
+    except ValueError:
+        seed = b""
+    if len(seed) != KEY_BYTES:
+        raise ValueError("accepted are 64 hexadecimal digits, or a sender's key of `todoke multicast keygen`")
+    return seed, status
+
+
+class IpTerminal(Channel[M, Settings]):
+    """Notification terminals of one mode: another key, another register, another port than the other mode's."""
+
+    kind: ClassVar[str] = "ip_terminal"
+    title: ClassVar[str] = "IP 告知端末"
+    Settings: ClassVar[type[Any]] = Settings
+
+    @cached_property
+    def _signer(self) -> Signer:
+        seed, status = signing_key(self.settings.signing_key)
+        if status not in {None, self.mode.status}:
+            reason = f"the key is for {status}, a node in mode {self.mode.name} signs {self.mode.status} only"
+            raise ConfigError(
+                [Problem(self.settings.signing_key.source, 1, "channels.ip_terminal.signing_key", reason)]
+            )
+        return Signer(seed)
+
+    @cached_property
+    def _register(self) -> Register:
+        return Register(self.settings.register)
+
+    @cached_property
+    def _endpoint(self) -> Endpoint:
+        return Endpoint(self.kind, self._register, self.settings.limits, self.surroundings.clock)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            concurrency=64,
+            batch=500,
+            attempt_timeout_s=self.settings.wait + 20.0,
+            first_backoff_s=2.0,
+            longest_backoff_s=30.0,
+        )
+
+    @property
+    def public_key(self) -> bytes:
+        """What terminals trust."""
+        return self._signer.public
+
+    @property
+    def health(self) -> dict[str, Health]:
+        """What terminals last said of themselves, by id."""
+        return self._endpoint.health
+
+    async def audience(self, quarters: Sequence[str]) -> Audience:
+        self._endpoint.refresh()
+        count = len(self._register.in_quarters(quarters))
+        where = self.surroundings.city.say(quarters, "ja") if quarters else "地域なし"
+        return Audience(self.kind, tuple(quarters), count, f"{where}の IP 端末 {count} 台")
+
+    async def destinations(self, audience: Audience) -> AsyncIterator[Destination]:
+        self._endpoint.refresh()
+        for terminal in self._register.in_quarters(audience.quarters):
+            yield Destination(terminal.tid, terminal.name)
+
+    @asynccontextmanager
+    async def _listening(self, inbox: Inbox) -> AsyncIterator[None]:
+        self._register.refresh()
+        _ = self._signer
+        unknown = [
+            Problem(str(self.settings.register), 1, f"{t.tid}.quarter", f"{t.quarter} is no quarter of this city")
+            for t in self._register.terminals.values()
+            if t.quarter not in self.surroundings.city.quarters
+        ]
+        if unknown:
+            raise ConfigError(unknown)
+        host, port = self.settings.address
+        tls = self.settings.tls.context() if self.settings.tls else None
+        async with self._endpoint.listening(host, port, tls, inbox):
+            yield
+
+    def open(self, inbox: Inbox) -> Any:
+        """Inside, terminals may connect.
+
+        Raises:
+            OSError: the address is taken.
+            ConfigError: the register names a quarter that there is not, or the key is the other mode's.
+            BadRegister: the register has become unreadable since the settings were checked.
+        """
+        return self._listening(inbox)
+
+    async def probe(self) -> Probe:
+        if not self._endpoint.is_listening:
+            return Probe(is_up=False, words=f"{self.settings.listen} で待ち受けていません")
+        there = len(set(self._endpoint.listening_tids()))
+        known = len(self._register.terminals)
+        words = f"{known} 台のうち {there} 台がつながっています"
+        unwell = sum(health.state not in {"", "online"} for health in self.health.values())
+        if unwell:
+            words += f"、{unwell} 台が不調を知らせています"
+        return Probe(is_up=there > 0 or not known, words=words)
+
+    def _render(self, alert: Alert[M], audience: Audience) -> Rendering[M]:
+        del audience
+        words = tuple(self._words(info) for info in alert.info)
+        notice = Notice(
+            mid=alert.identifier,
+            thread=alert.references[0].identifier if alert.references else alert.identifier,
+            seq=round(alert.sent.timestamp() * 1_000_000),
+            verb=verb_of(alert),
+            status=alert.status,
+            priority=max(1, priority_of(alert)),
+            level=max((info.level for info in alert.info if info.level), default=None),
+            sent=alert.sent,
+            expires=alert.expires or alert.sent + LONGEST_LIFE,
+            words=words,
+        )
+        payload = self._signer.sign(notice)
+        findings = []
+        if len(payload) > LARGEST_NOTICE_BYTES:
+            findings.append(
+                Finding(
+                    "ip_terminal",
+                    f"端末に送れる大きさ（{LARGEST_NOTICE_BYTES} バイト）を超えます。文を短くしてください。",
+                )
+            )
+        return Rendering(
+            channel=self.kind,
+            identifier=alert.identifier,
+            status=alert.status,
+            texts=tuple(Text(w.language, w.whole) for w in words),
+            parts=(Part(NOTICE, "application/json", payload),),
+            findings=tuple(findings),
+        )
+
+    def _words(self, info: Info) -> Words:
+        return Words(
+            language=info.language,
+            event=info.event,
+            headline=info.headline or self.mode.banner(info.language) + info.event,
+            place=info.place,
+            text=info.description or "",
+            instruction=info.instruction or "",
+            shelters=info.added(Added.SHELTERS) or "",
+            sender=info.sender_name or "",
+            contact=info.contact or "",
+        )
+
+    async def _send(self, rendering: Rendering[M], destinations: Sequence[Destination], tell: Tell) -> None:
+        tids = []
+        for destination in destinations:
+            if destination.address in self._register.terminals:
+                tids.append(destination.address)
+            else:
+                tell(Told(destination.address, Outcome.PERMANENT, "この端末は登録にありません"))
+        await self._endpoint.send(rendering.identifier, rendering.part(NOTICE), tids, tell, self.settings.wait)
+
+
+Kind = IpTerminal
