@@ -21,10 +21,11 @@ from dispatcher.channel import Channel, Limits, Surroundings
 from dispatcher.clock import Clock, SystemClock
 from dispatcher.ledger import Event, Ledger
 from dispatcher.ledgers import open_ledger
+from dispatcher.listening import listening
 from dispatcher.log import logger
 from dispatcher.model.mode import MODES, Drill, Live, M
 from dispatcher.path import Path
-from dispatcher.residents.bulletin import bulletin, listening
+from dispatcher.residents.bulletin import bulletin
 from dispatcher.staff.api import application
 from dispatcher.staff.desk import Desk
 from dispatcher.staff.sessions import People, Person

@@ -12,8 +12,7 @@ import hashlib
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -24,9 +23,6 @@ MEMORY_BYTES = 64_000_000
 """Of files kept ready; the one unused longest goes first."""
 FILE_BYTES = 5_000_000
 """A larger one is not ours: the site has none."""
-IDLE_S = 15.0
-LINE_BYTES = 4096
-HEADERS = 64
 
 CACHE = "public, max-age=5, stale-while-revalidate=60, stale-if-error=86400"
 
@@ -184,34 +180,6 @@ def bulletin(folder: Path) -> web.Application:
     application = web.Application(client_max_size=1024)
     application.router.add_route("*", "/{name:.*}", answer)
     return application
-
-
-@asynccontextmanager
-async def listening(application: web.Application, host: str, port: int) -> AsyncIterator[tuple[str, int]]:
-    """Serve the application while inside; gives the address, with the port that was found where 0 was asked for.
-
-    Raises:
-        OSError: the address is taken or not this machine's.
-    """
-    runner = web.AppRunner(
-        application,
-        access_log=None,
-        handle_signals=False,
-        keepalive_timeout=IDLE_S,
-        lingering_time=1.0,
-        shutdown_timeout=2.0,
-        max_line_size=LINE_BYTES,
-        max_field_size=LINE_BYTES,
-        max_headers=HEADERS,
-        # Bodies are never wanted, so none is unpacked either.
-        auto_decompress=False,
-    )
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-        yield runner.addresses[0][0], runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
 
 
 def _absent(files: _Files, name: str) -> web.Response:

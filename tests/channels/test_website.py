@@ -29,12 +29,13 @@ from config.cities import load
 from dispatcher import cap
 from dispatcher.clock import ManualClock, SystemClock
 from dispatcher.errors import InvalidInput, ModeLeak, TemporaryFailure
+from dispatcher.listening import listening
 from dispatcher.model.alert import MsgType, Reference
 from dispatcher.model.audience import Destination
 from dispatcher.model.delivery import Outcome
 from dispatcher.model.mode import Drill, Live
 from dispatcher.model.rendering import Rendering
-from dispatcher.residents.bulletin import bulletin, listening
+from dispatcher.residents.bulletin import bulletin
 from drills.world.website import World
 from tests.contracts.channel_contract import ChannelContract, Memory, Rig, attempt, members, surroundings
 from tests.samples import OSAWA, correction, evacuation_order, lifting, retraction

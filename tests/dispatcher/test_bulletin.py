@@ -7,7 +7,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from dispatcher.residents.bulletin import bulletin, listening
+from dispatcher.listening import listening
+from dispatcher.residents.bulletin import bulletin
 
 PAGE = ("<!doctype html><title>大沢</title>" + "お知らせ" * 200).encode()
 

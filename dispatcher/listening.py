@@ -1,0 +1,41 @@
+"""How this node listens to HTTP, for whichever application: short lines, few headers, idle connections closed.
+
+Source: RFC 9112 §2.2, §9.8; aiohttp "Server reference".
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+IDLE_S = 15.0
+LINE_BYTES = 4096
+HEADERS = 64
+
+
+@asynccontextmanager
+async def listening(application: web.Application, host: str, port: int) -> AsyncIterator[tuple[str, int]]:
+    """Serve the application while inside; gives the address, with the port that was found where 0 was asked for.
+
+    Raises:
+        OSError: the address is taken or not this machine's.
+    """
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=IDLE_S,
+        lingering_time=1.0,
+        shutdown_timeout=2.0,
+        max_line_size=LINE_BYTES,
+        max_field_size=LINE_BYTES,
+        max_headers=HEADERS,
+        # A packed body may unfold to any size; none of our clients sends one.
+        auto_decompress=False,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+        yield runner.addresses[0][0], runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
