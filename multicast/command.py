@@ -1,4 +1,4 @@
-"""`todoke multicast keygen | send | receive | dissect`: the multicast without the dispatcher, for stations and for trying.
+"""`todoke multicast keygen | send | receive | monitor | dissect`: multicast without the dispatcher, at stations and for trying.
 
 Results go to stdout (`-o json`: one object), progress to stderr. Exit 0: done; 1: our mistake; 2: usage or invalid input;
 8: the time-out came first.
@@ -13,12 +13,15 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from multicast import transfer, udp
+from multicast import memory, transfer, udp
 from multicast.keys import CERTIFICATE_DAYS, STATUSES, BadKey, RootKey, SenderKey, load_root, load_trust
+from multicast.monitor import REPORT_EVERY_S, Monitor
 from multicast.packet import Malformed, is_signed_by, key_id, read
+from multicast.reassembly import Reassembly
 from multicast.sender import DEFAULT_RATE_BIT_S
 
 DONE: Final = 0
@@ -36,6 +39,11 @@ _RECEIVE_EXAMPLES = """\
 examples:
   todoke multicast receive --group 239.255.77.1 --port 3400 --iface 192.0.2.20 --out got --timeout 60 --trust root.key.pub
   todoke multicast receive --group ff15::4d49:1 --port 3400 --iface wlan0 --out got --timeout 60 -o json
+"""
+_MONITOR_EXAMPLES = """\
+example:
+  todoke multicast monitor --iface wlan0 --out station --trust root.key.pub --status Actual --secret-file station.secret \\
+      --report http://10.0.0.5:8184/stations/mitaka
 """
 _KEYGEN_EXAMPLES = """\
 examples:
@@ -58,6 +66,7 @@ class _Command:
         _add_keygen(verbs)
         _add_send(verbs)
         _add_receive(verbs)
+        _add_monitor(verbs)
         _add_dissect(verbs)
 
 
@@ -76,7 +85,7 @@ def _verb(verbs: Any, name: str, run: Callable[[argparse.Namespace], int], text:
 def _guarded(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     try:
         return run(args)
-    except (BadKey, udp.BadEndpoint, transfer.BadInput) as error:
+    except (BadKey, udp.BadEndpoint, memory.BadFolder, transfer.BadInput) as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"{error.filename or ''}: {error.strerror or error}")
@@ -147,6 +156,23 @@ def _add_receive(verbs: Any) -> None:
     )
 
 
+def _add_monitor(verbs: Any) -> None:
+    parser = _verb(
+        verbs, "monitor", _monitor, "at a station: verify what is on the air, keep it, report it", _MONITOR_EXAMPLES
+    )
+    _add_endpoint(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where what was verified is kept")
+    parser.add_argument("--trust", type=Path, required=True, metavar="PUBKEY", help="the root's or sender's .pub")
+    parser.add_argument("--status", choices=STATUSES, required=True, help="take notices of this status only")
+    parser.add_argument("--report", required=True, metavar="URL", help="the node's: http://HOST:PORT/stations/NAME")
+    parser.add_argument(
+        "--secret-file", type=Path, required=True, metavar="FILE", help="the station's secret, as in the site file"
+    )
+    parser.add_argument(
+        "--every", type=_positive, default=REPORT_EVERY_S, metavar="S", help="between reports (default %(default)g)"
+    )
+
+
 def _add_dissect(verbs: Any) -> None:
     parser = _verb(
         verbs, "dissect", _dissect, "print the ALC packets of a capture", "example:\n  todoke multicast dissect a.pcap"
@@ -208,6 +234,29 @@ def _receive(args: argparse.Namespace) -> int:
     )
     _result(args, got, "\n".join(file["path"] for file in got["files"]))
     return DONE if got["complete"] else TIMED_OUT
+
+
+def _monitor(args: argparse.Namespace) -> int:
+    if not args.report.startswith(("http://", "https://")):
+        raise transfer.BadInput(f"--report: {args.report}: accepted is http://HOST:PORT/stations/NAME")
+    watching = Monitor(
+        endpoint=udp.Endpoint(args.group, args.port, args.iface),
+        reassembly=Reassembly(
+            tsi=args.tsi,
+            trust=load_trust(args.trust, args.status),
+            wall=time.time,
+            clock=time.monotonic,
+            last_sequence=memory.recall(args.out),
+        ),
+        url=args.report,
+        secret=args.secret_file.read_text(encoding="utf-8").strip(),
+        folder=args.out,
+        report_every_s=args.every,
+        say=_progress,
+    )
+    with suppress(KeyboardInterrupt):
+        asyncio.run(watching.run())
+    return DONE
 
 
 def _dissect(args: argparse.Namespace) -> int:

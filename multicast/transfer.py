@@ -5,9 +5,7 @@ Source: facts.md §Wi-Fi multicast.
 
 import asyncio
 import hashlib
-import json
 import mimetypes
-import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from multicast import udp
+from multicast import memory, udp
 from multicast.carousel import Content
 from multicast.code import MAX_OBJECT_BYTES
 from multicast.keys import Trust, load_sender
@@ -25,7 +23,6 @@ from multicast.reassembly import Announced, Cancelled, Delivered, Reassembly
 from multicast.receiver import Receiver, open_receiver, save
 from multicast.sender import open_sender
 
-_SEQUENCE_FILE: Final = ".multicast-sequence"
 _LEAST_SECONDS: Final = 30.0
 _ROUNDS: Final = 8  # at 40 % loss, a receiver that comes in at the middle has everything after three
 
@@ -104,10 +101,10 @@ async def receive(
     With trust, `out` also remembers the newest manifest's sequence, so that an older one stays refused from run to run.
 
     Raises:
-        BadInput: `out` cannot be used.
+        memory.BadFolder: `out` cannot be used.
         udp.BadEndpoint: the group cannot be joined.
     """
-    last_sequence = _open_folder(out)
+    last_sequence = memory.recall(out)
     reassembly = Reassembly(
         tsi=tsi, trust=trust, wall=time.time, clock=time.monotonic, source=source, last_sequence=last_sequence
     )
@@ -148,7 +145,7 @@ async def _collect(
         match event:
             case Announced(manifest=manifest):
                 say(f"manifest {manifest.sequence}, {manifest.status}, {len(manifest.entries)} files")
-                _remember(out, manifest.sequence)
+                memory.remember(out, manifest.sequence)
             case Delivered():
                 # One notice may bring two files of one name; a newer version of a notice replaces its own.
                 others = {path for path, file in files.items() if file["toi"] in receiver.reassembly.listed}
@@ -202,26 +199,6 @@ async def _stopped(seconds: float) -> None:
     finally:
         for number in asked:
             loop.remove_signal_handler(number)
-
-
-def _open_folder(out: Path) -> int:
-    """Make the folder if need be; returns the sequence of the newest manifest that it remembers, 0 if none."""
-    memory = out / _SEQUENCE_FILE
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        return int(json.loads(memory.read_text())["sequence"])
-    except FileNotFoundError:
-        return 0
-    except OSError as error:
-        raise BadInput(f"{out}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{memory}: not what this program wrote; remove it to trust this folder anew") from error
-
-
-def _remember(out: Path, sequence: int) -> None:
-    draft = out / f"{_SEQUENCE_FILE}.{os.getpid()}"
-    draft.write_text(json.dumps({"sequence": sequence}) + "\n")
-    draft.replace(out / _SEQUENCE_FILE)
 
 
 def _reasons(reassembly: Reassembly) -> str:

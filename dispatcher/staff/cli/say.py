@@ -25,7 +25,7 @@ NAMES = {
     "ip_terminal": "IP 告知端末",
     "wifi_multicast": "駅前 Wi-Fi",
 }
-UNCOUNTED = frozenset({"website", "social", "cable_tv"})
+UNCOUNTED = frozenset({"website", "social", "cable_tv", "wifi_multicast"})
 """Channels that reach nobody by name."""
 
 

@@ -1,0 +1,328 @@
+"""Multicast into station Wi-Fi: signed, repeated while the alert holds, taken when the station's own receiver has verified it.
+
+A browser cannot join a group, so each station has a monitoring receiver: it verifies what is on the air there and reports
+(multicast/report.py). A station counts as taken only when its receiver holds every file, whole and proved, and nothing that the
+message replaces. The key decides the mode a second time: a drill's key cannot sign a live notice, so no receiver shows one.
+
+Source: design.md §3, §6; facts.md §Wi-Fi multicast.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from aiohttp import web
+
+from channels.wifi_multicast.item import AIR, Announcement, Item, Shelf
+from channels.wifi_multicast.page import page, plain
+from channels.wifi_multicast.station import Air, Station
+from config.secret import Secret
+from config.units import BitsPerSecond, Seconds
+from dispatcher import cap
+from dispatcher.channel import Channel, Inbox, Limits, Probe, Tell
+from dispatcher.errors import Finding, InvalidInput, ModeLeak, TemporaryFailure
+from dispatcher.listening import listening
+from dispatcher.log import logger
+from dispatcher.model.alert import Alert
+from dispatcher.model.audience import Audience, Destination
+from dispatcher.model.delivery import Outcome, Told
+from dispatcher.model.mode import M
+from dispatcher.model.rendering import Part, Rendering, Text
+from multicast import keys, report, udp
+
+MAX_FILE_BYTES = 200_000
+"""At a quarter of the airtime 200 KB take 1 s to 1,000 phones at 12 Mbit/s (facts.md)."""
+LOOK_EVERY_S = 5.0
+"""How late what has ended leaves the disk; receivers drop it by themselves."""
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """One station: where its access points listen, and the secret of its monitoring receiver."""
+
+    name: str
+    """Its address in this channel: lower-case letters, digits, - and _."""
+    title: str = ""
+    group: str = "239.255.77.1"
+    port: int = 3400
+    interface: str
+    """By name (`eth1`) or by one of its addresses."""
+    secret: Secret
+    """Its receiver signs its reports with it."""
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", self.name):
+            yield "name", "up to 40 lower-case letters, digits, - and _ are accepted"
+        if len(self.secret.reveal()) < 16:
+            yield "secret", "at least 16 characters are needed"
+        try:
+            udp.Endpoint(self.group, self.port, self.interface)
+        except udp.BadEndpoint as error:
+            yield "group", str(error)
+
+    @property
+    def endpoint(self) -> udp.Endpoint:
+        return udp.Endpoint(self.group, self.port, self.interface)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """`channels.wifi_multicast` of a site file.
+
+    wifi_multicast:
+      key: keys/multicast-drill.key
+      reports: 10.0.0.5:8184
+      stations:
+        - {name: mitaka, title: 三鷹駅, interface: eth1, secret: {file: keys/station-mitaka}}
+      rate: 5 Mbit/s
+    """
+
+    key: Path
+    """The sender's key (`todoke multicast keygen`), of this mode."""
+    reports: str
+    """Where the monitoring receivers' reports come in: host:port."""
+    stations: tuple[Place, ...]
+    rate: BitsPerSecond = 5_000_000
+    tsi: int = 1
+    confirm_within: Seconds = 10.0
+    """How long an attempt waits for the receivers' word. The notice is on the air from the attempt's beginning on."""
+    report_every: Seconds = 5.0
+    """As the receivers are set; one that has said nothing for three times as long is not there."""
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        if not self.stations:
+            yield "stations", "at least one station is needed"
+        if len({place.name for place in self.stations}) < len(self.stations):
+            yield "stations", "each station needs a name of its own"
+        if len({(place.group, place.port, place.interface) for place in self.stations}) < len(self.stations):
+            yield "stations", "each station needs a group, port or interface of its own"
+        if (
+            not re.fullmatch(r"[^\s/]+:[0-9]{1,5}", self.reports)
+            or not 0 < int(self.reports.rpartition(":")[2]) < 65536
+        ):
+            yield "reports", "host:port is accepted"
+        if not 0 < self.tsi < 1 << 32:
+            yield "tsi", "1 to 4294967295 are accepted"
+        if not 100_000 <= self.rate <= 1_000_000_000:
+            yield "rate", "100 kbit/s to 1 Gbit/s are accepted"
+        if not 0 < self.confirm_within <= 60:
+            yield "confirm_within", "more than 0 s and at most 60 s"
+        if not 0 < self.report_every <= 60:
+            yield "report_every", "more than 0 s and at most 60 s"
+
+
+class WifiMulticast(Channel[M, Settings]):
+    kind: ClassVar[str] = "wifi_multicast"
+    title: ClassVar[str] = "駅前 Wi-Fi"
+    Settings: ClassVar[type[Any]] = Settings
+    counts_people: ClassVar[bool] = False
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            concurrency=8,
+            batch=64,
+            attempt_timeout_s=self.settings.confirm_within + 20.0,
+            first_backoff_s=1.0,
+            longest_backoff_s=15.0,
+        )
+
+    async def audience(self, quarters: Sequence[str]) -> Audience:
+        # People at a station come from everywhere: each station carries what concerns any quarter.
+        count = len(self.settings.stations) if quarters else 0
+        return Audience(self.kind, tuple(quarters), count, f"駅前 Wi-Fi {count} か所（見た人は数えない）")
+
+    async def destinations(self, audience: Audience) -> AsyncIterator[Destination]:
+        for place in self.settings.stations if audience.quarters else ():
+            yield Destination(place.name, place.title or place.name)
+
+    def open(self, inbox: Inbox) -> AbstractAsyncContextManager[object]:
+        """On the air until closed, with everything that was on it before and still holds.
+
+        Raises (on entering):
+            ModeLeak: the key is of the other mode.
+            keys.BadKey: it is no key.
+            OSError: the reports' address is taken.
+        """
+        return self._opened(inbox)
+
+    @asynccontextmanager
+    async def _opened(self, inbox: Inbox) -> AsyncIterator[None]:
+        key = keys.load_sender(self.settings.key)
+        if key.status != self.mode.status:
+            raise ModeLeak(f"{self.settings.key}: a key for {key.status} in a node of {self.mode.word}")
+        for item in await asyncio.to_thread(lambda: list(self._shelf.items())):
+            if item.status != self.mode.status:
+                raise ModeLeak(f"{self.surroundings.state_dir} holds {item.said.identifier}, which is {item.status}")
+            self._air.put(item)
+        clock, s = self.surroundings.clock, self.settings
+        self._stations = {
+            place.name: Station(place.name, place.endpoint, s.tsi, s.rate, key, self._air, clock)
+            for place in s.stations
+        }
+        host, port = s.reports.rsplit(":", 1)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(listening(self._inlet(inbox), host.strip("[]"), int(port)))
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            working = [tasks.create_task(station.run()) for station in self._stations.values()]
+            working.append(tasks.create_task(self._follow_the_clock()))
+            try:
+                yield
+            finally:
+                for task in working:
+                    task.cancel()
+                self._stations.clear()
+
+    def _inlet(self, inbox: Inbox) -> web.Application:
+        """The door for the monitoring receivers' reports."""
+        secrets = {place.name: place.secret for place in self.settings.stations}
+
+        async def reported(request: web.Request) -> web.Response:
+            name = request.match_info["station"]
+            now_s = self.surroundings.clock.now().timestamp()
+            body = await request.read()
+            try:
+                # A name that is no station's gets the same answer, after the same work.
+                secret = secrets[name].reveal() if name in secrets else uuid4().hex
+                said = report.read(request.headers, body, secret, now_s)
+            except report.BadReport as refused:
+                log.warning("station.refused", reason=str(refused))
+                return web.Response(status=401, text=f"{refused}\n")
+            self._hear(self._stations[name], said, inbox)
+            return web.Response(status=204)
+
+        app = web.Application(client_max_size=report.MAX_BYTES)
+        app.router.add_post("/stations/{station}", reported)
+        return app
+
+    def _hear(self, station: Station, said: report.Report, inbox: Inbox) -> None:
+        station.heard(said)
+        self._heard.set()
+        for name, identifier in [pair for pair in self._awaited if pair[0] == station.name]:
+            item = self._air.items.get(identifier)
+            if item is None or station.has_verified(item):
+                self._awaited.discard((name, identifier))
+                inbox.reachable()
+
+    async def _follow_the_clock(self) -> None:
+        while True:
+            for identifier in self._air.expire(self.surroundings.clock.now()):
+                await asyncio.to_thread(self._shelf.drop, identifier)
+            await self.surroundings.clock.sleep(LOOK_EVERY_S)
+
+    @cached_property
+    def _air(self) -> Air:
+        return Air()
+
+    @cached_property
+    def _shelf(self) -> Shelf:
+        return Shelf(self.surroundings.state_dir)
+
+    @cached_property
+    def _stations(self) -> dict[str, Station]:
+        """By name; empty while the channel is not open."""
+        return {}
+
+    @cached_property
+    def _heard(self) -> asyncio.Event:
+        return asyncio.Event()
+
+    @cached_property
+    def _awaited(self) -> set[tuple[str, str]]:
+        """Station and identifier of what was called temporary because no word had come."""
+        return set()
+
+    async def probe(self) -> Probe:
+        words = [self._state_of(place) for place in self.settings.stations]
+        return Probe(is_up=all(is_up for is_up, _ in words), words="、".join(text for _, text in words))
+
+    def _state_of(self, place: Place) -> tuple[bool, str]:
+        name, station = place.title or place.name, self._stations.get(place.name)
+        if station is None:
+            return False, f"{name}: 開いていません"
+        if station.trouble:
+            return False, f"{name}: 送信できません: {station.trouble}"
+        if station.reported_s is None:
+            return False, f"{name}: 監視受信機の報告がまだありません"
+        age_s = self.surroundings.clock.monotonic() - station.reported_s
+        if age_s > 3 * self.settings.report_every:
+            return False, f"{name}: 監視受信機の報告が {age_s:.0f} 秒ありません"
+        return True, f"{name}: 監視受信機が受信中（{age_s:.0f} 秒前）"
+
+    def _render(self, alert: Alert[M], audience: Audience) -> Rendering[M]:
+        del audience
+        if not alert.info:
+            raise InvalidInput([Finding("info", f"{alert.identifier} has no text in any language")])
+        if alert.expires is None:
+            raise InvalidInput([Finding("expires", "いつまで流すかが決まりません (no end, so no end to the carousel)")])
+        texts: tuple[Text, ...] = tuple(Text(info.language, plain(info)) for info in alert.info)
+        parts = [
+            Part("index.html", "text/html; charset=utf-8", page(alert.info)),
+            Part("alert.xml", cap.MEDIA_TYPE, cap.write(alert)),
+            *(Part(f"notice-{t.language}.txt", "text/plain; charset=utf-8", t.words.encode()) for t in texts),
+            Part(AIR, "application/json", Announcement.of(alert, alert.expires).to_bytes()),
+        ]
+        return Rendering(
+            channel=self.kind,
+            identifier=alert.identifier,
+            status=alert.status,
+            texts=texts,
+            parts=tuple(parts),
+            findings=tuple(
+                Finding(part.name, f"{len(part.data)} バイトは長すぎます（{MAX_FILE_BYTES} まで）")
+                for part in parts
+                if len(part.data) > MAX_FILE_BYTES
+            ),
+        )
+
+    async def _send(self, rendering: Rendering[M], destinations: Sequence[Destination], tell: Tell) -> None:
+        if not self._stations:
+            raise TemporaryFailure("チャネルが開いていません (not open)")
+        item = Item.of(rendering)
+        if not self._air.put(item):
+            for destination in destinations:
+                tell(Told(destination.address, Outcome.PERMANENT, "後の発表に置き換えられています (already replaced)"))
+            return
+        await asyncio.to_thread(self._keep, item)
+        for station in self._stations.values():
+            station.change()
+        waiting = {d.address: self._stations.get(d.address) for d in destinations}
+        try:
+            async with asyncio.timeout(self.settings.confirm_within):
+                while waiting:
+                    self._heard.clear()
+                    for address, here in list(waiting.items()):
+                        if here is None:
+                            tell(Told(address, Outcome.PERMANENT, "この駅は設定にありません (no such station)"))
+                            del waiting[address]
+                        elif here.has_verified(item):
+                            tell(Told(address, Outcome.TAKEN, "監視受信機が全ファイルを確かめました (verified)"))
+                            del waiting[address]
+                    if waiting:
+                        await self._heard.wait()
+        except TimeoutError:
+            places = {place.name: place for place in self.settings.stations}
+            for address in waiting:
+                self._awaited.add((address, item.said.identifier))
+                words = f"送信中。確かめた報告を待っています。{self._state_of(places[address])[1]}"
+                tell(Told(address, Outcome.TEMPORARY, words))
+
+    def _keep(self, item: Item) -> None:
+        try:
+            self._shelf.put(item)
+            for earlier in item.said.replaces:
+                self._shelf.drop(earlier)
+        except OSError as error:
+            # It is on the air all the same; only a restart would not know it, and then it is sent again.
+            raise TemporaryFailure(f"{error.strerror or error}") from error
+
+
+Kind = WifiMulticast

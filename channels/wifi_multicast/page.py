@@ -1,0 +1,85 @@
+"""The notice as one page that stands alone: a phone behind a station's relay has it and nothing else.
+
+No script, nothing fetched, each language in a block of its own; level by number, word, shape and colour.
+
+Source: design.md §7 level colours; WCAG 2.2 §1.4.1, §3.1.2; mockups `alert.html`.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from html import escape
+
+from dispatcher.model.alert import Added, Info
+
+_COLOURS = {
+    5: ("#0C000C", "#fff"),
+    4: ("#AA00AA", "#fff"),
+    3: ("#FF2800", "#000"),
+    2: ("#F2E700", "#000"),
+    1: ("#fff", "#000"),
+}
+_SHAPES = {5: "■", 4: "◆", 3: "▲", 2: "●", 1: "○"}
+_LABELS = {
+    "ja": ("避難先", "次の情報", "電話"),
+    "ja-x-easy": ("逃（に）げる ところ", "次（つぎ）の お知らせ", "電話（でんわ）"),
+    "en": ("Shelters", "Next update", "Phone"),
+}
+_STYLE = (
+    "body{margin:0;font:1.15rem/1.6 sans-serif;color:#0c000c;background:#fff}"
+    "section{padding:0 1rem 1rem;border-bottom:3px solid}p{margin:.6rem 0}h1,h2{font-size:1.5rem;line-height:1.3;margin:.8rem 0}"
+    ".level{margin:0 -1rem;padding:.6rem 1rem;font-weight:700}dt{font-weight:700}dd{margin:0 0 .4rem}"
+)
+
+
+def plain(info: Info) -> str:
+    """The same in plain text, which every receiver can show."""
+    return "\n".join(filter(None, [info.headline or info.event, info.place, *_body(info), *_facts(info)])) + "\n"
+
+
+def page(infos: Sequence[Info]) -> bytes:
+    """All languages, the first one first."""
+    title = escape(infos[0].headline or infos[0].event)
+    sections = "\n".join(_section(info, "h1" if number == 0 else "h2") for number, info in enumerate(infos))
+    return (
+        f'<!doctype html>\n<html lang="{escape(infos[0].language)}"><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1">\n<title>{title}</title>'
+        f"<style>{_STYLE}</style>\n<body><main>\n{sections}\n</main></body></html>\n"
+    ).encode()
+
+
+def _section(info: Info, heading: str) -> str:
+    level = ""
+    if info.level:
+        ground, ink = _COLOURS[info.level]
+        word = "警戒レベル" if info.language.startswith("ja") else "Alert level "
+        level = (
+            f'<p class="level" style="background:{ground};color:{ink}">{_SHAPES[info.level]} {word}{info.level}'
+            f" {escape(info.event)}</p>"
+        )
+    paragraphs = "".join(f"<p>{escape(line)}</p>" for line in (info.place, *_body(info)) if line)
+    facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in _labelled(info))
+    return (
+        f'<section lang="{escape(info.language)}">{level}<{heading}>{escape(info.headline or info.event)}</{heading}>'
+        f"{paragraphs}<dl>{facts}</dl></section>"
+    )
+
+
+def _body(info: Info) -> Iterator[str]:
+    for text in (info.added(Added.CORRECTION), info.description, info.instruction):
+        yield from (line for line in (text or "").splitlines() if line.strip())
+
+
+def _facts(info: Info) -> Iterator[str]:
+    separator = "：" if info.language.startswith("ja") else ": "
+    yield from (f"{label}{separator}{value}" for label, value in _labelled(info))
+    yield info.sender_name or ""
+
+
+def _labelled(info: Info) -> Iterator[tuple[str, str]]:
+    shelters, update, phone = _LABELS.get(info.language) or _LABELS.get(info.language.split("-")[0]) or _LABELS["en"]
+    if named := info.added(Added.SHELTERS):
+        yield shelters, named
+    if moment := info.added(Added.NEXT_UPDATE):
+        yield update, f"{datetime.fromisoformat(moment):%H:%M}"
+    if info.contact:
+        yield phone, info.contact

@@ -1,0 +1,137 @@
+"""One station: its group on its interface, what is to be on the air there, and what its monitoring receiver has verified.
+
+The station's task makes what is on the air what should be, again after every change and after every fault of the interface.
+
+Source: facts.md §Wi-Fi multicast; design.md §3 "taken".
+"""
+
+import asyncio
+from contextlib import suppress
+from datetime import datetime
+
+from channels.wifi_multicast.item import Item
+from dispatcher.clock import Clock
+from multicast import udp
+from multicast.carousel import Content
+from multicast.keys import SenderKey
+from multicast.manifest import Notice
+from multicast.report import Report
+from multicast.sender import Sender, open_sender
+
+AGAIN_S = 2.0
+"""Until an interface that was not there is looked for again."""
+
+
+class Air:
+    """What should be on every station's air: items by identifier, and until when those withdrawn are called withdrawn."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, Item] = {}
+        self.withdrawn: dict[str, datetime] = {}
+
+    def put(self, item: Item) -> bool:
+        """False where a later message has replaced it already."""
+        if item.said.identifier in self.withdrawn:
+            return False
+        self.items[item.said.identifier] = item
+        for earlier in item.said.replaces:
+            self.items.pop(earlier, None)
+            self.withdrawn[earlier] = max(item.expires, self.withdrawn.get(earlier, item.expires))
+        return True
+
+    def expire(self, now: datetime) -> list[str]:
+        """Forget what has ended; returns its identifiers."""
+        ended = [identifier for identifier, item in self.items.items() if item.expires <= now]
+        for identifier in ended:
+            del self.items[identifier]
+        self.withdrawn = {identifier: until for identifier, until in self.withdrawn.items() if until > now}
+        return ended
+
+
+class Station:
+    """`fault` says why nothing leaves, in the system's words; None while it does."""
+
+    def __init__(
+        self, name: str, endpoint: udp.Endpoint, tsi: int, rate_bit_s: float, key: SenderKey, air: Air, clock: Clock
+    ) -> None:
+        self.name = name
+        self.fault: str | None = "まだ始まっていません (not started)"
+        self.reported_s: float | None = None
+        """When its monitoring receiver was last heard, on the clock's monotonic time."""
+        self._report: Report | None = None
+        self._endpoint = endpoint
+        self._tsi = tsi
+        self._rate_bit_s = rate_bit_s
+        self._key = key
+        self._air = air
+        self._clock = clock
+        self._changed = asyncio.Event()
+        self._sender: Sender | None = None
+
+    def change(self) -> None:
+        """The air is not what it should be any more."""
+        self._changed.set()
+
+    def heard(self, report: Report) -> None:
+        self._report = report
+        self.reported_s = self._clock.monotonic()
+
+    def has_verified(self, item: Item) -> bool:
+        """Its receiver holds every file of the item, and nothing that the item replaces."""
+        if self._report is None:
+            return False
+        held = self._report.holds
+        is_whole = item.digests <= held.get(item.said.identifier, frozenset())
+        return is_whole and not any(earlier in held for earlier in item.said.replaces)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing leaves now."""
+        return self.fault or (self._sender.fault if self._sender else None)
+
+    async def run(self) -> None:
+        """Keep the air as it should be, until cancelled."""
+        while True:
+            try:
+                async with open_sender(
+                    self._endpoint,
+                    tsi=self._tsi,
+                    rate_bit_s=self._rate_bit_s,
+                    key=self._key,
+                    wall=lambda: self._clock.now().timestamp(),
+                ) as sender:
+                    self._sender, self.fault = sender, None
+                    await self._keep(sender)
+            except udp.BadEndpoint as error:
+                self.fault = str(error)
+            finally:
+                self._sender = None
+            await self._clock.sleep(AGAIN_S)
+
+    async def _keep(self, sender: Sender) -> None:
+        shown: dict[str, Item] = {}
+        withdrawn: dict[str, datetime] = {}
+        while True:
+            self._changed.clear()
+            # The new one first: nobody is left between an order taken off and its 取消 not yet there.
+            for identifier, item in list(self._air.items.items()):
+                if shown.get(identifier) != item:
+                    with suppress(ValueError):  # it has just expired
+                        await sender.show(_notice(item), _contents(item))
+                    shown[identifier] = item
+            for identifier in shown.keys() - self._air.items.keys():
+                del shown[identifier]
+                sender.withdraw(identifier, cancelled_until=self._air.withdrawn.get(identifier))
+            for identifier, until in self._air.withdrawn.items():
+                if withdrawn.get(identifier) != until:
+                    sender.withdraw(identifier, cancelled_until=until)
+            withdrawn = dict(self._air.withdrawn)
+            await self._changed.wait()
+
+
+def _notice(item: Item) -> Notice:
+    return Notice(item.said.identifier, item.said.severity, item.said.areas, item.expires)
+
+
+def _contents(item: Item) -> list[Content]:
+    return [Content(part.name, part.media_type, part.data) for part in item.files]
