@@ -1,0 +1,156 @@
+"""A terminal's screen, in a terminal: level plate, place, what to do, where to go, and the keys. Japanese first.
+
+Drawn with rich, as the staff's board is. A level is a number, a word, a shape and a colour; a drill says so above everything.
+
+Source: mockups `terminal.html`; design.md §7 level colours.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+
+from rich.align import Align
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from channels.ip_terminal.notice import Words
+from drills.world.terminal import Terminal
+from drills.world.terminal_player import Playing, Volume
+
+STYLES: Mapping[int, str] = MappingProxyType(
+    {5: "white on #0C000C", 4: "white on #AA00AA", 3: "black on #FF2800", 2: "black on #F2E700", 1: "black on white"}
+)
+SHAPES: Mapping[int, str] = MappingProxyType({5: "■", 4: "◆", 3: "▲", 2: "●", 1: "○"})
+PLAIN = "bold white on #1A4B8F"
+OVER = "bold black on #C8C8CB"
+"""For what ends something: 解除, 取消."""
+VERBS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "ja": {"update": "更新", "correct": "訂正", "lift": "解除", "retract": "取消"},
+        "en": {"update": "Update", "correct": "Correction", "lift": "Lifted", "retract": "Cancelled"},
+    }
+)
+LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "ja": {
+            "shelters": "避難先",
+            "phone": "電話",
+            "read": "読みました（確認）",
+            "done": "確認を送りました",
+            "level": "警戒レベル",
+        },
+        "ja-x-easy": {
+            "shelters": "逃（に）げる ところ",
+            "phone": "電話（でんわ）",
+            "read": "読（よ）みました",
+            "done": "「読みました」を 送（おく）りました",
+            "level": "警戒（けいかい）レベル",
+        },
+        "en": {
+            "shelters": "Shelters",
+            "phone": "Phone",
+            "read": "I have read this",
+            "done": "Sent: read",
+            "level": "Alert level ",
+        },
+    }
+)
+STRIPS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"Exercise": ("訓練 DRILL", "bold white on #0B3F96"), "Actual": ("本番 LIVE", "bold white on #7D0A12")}
+)
+
+
+def languages(terminal: Terminal) -> tuple[str, ...]:
+    """Of what is on the screen, in its order."""
+    playing = terminal.player.current
+    return tuple(words.language for words in playing.notice.words) if playing else ("ja",)
+
+
+def screen(terminal: Terminal, language: str, name: str = "") -> Group:
+    """All of the screen. `name`: how the place of this terminal is called."""
+    playing = terminal.player.current
+    body = _notice(terminal, playing, language) if playing else _quiet(terminal)
+    return Group(*body, _foot(terminal, name))
+
+
+def _quiet(terminal: Terminal) -> list[RenderableType]:
+    lines = [Text("お知らせはありません", style="bold"), Text("No notice")]
+    if terminal.refused:
+        newest = terminal.refused[-1]
+        lines.append(Text(f"受け付けなかったもの {len(terminal.refused)} 件（{newest['why']}）", style="yellow"))
+    return [Panel(Align.center(Group(*lines)), padding=(2, 2))]
+
+
+def _notice(terminal: Terminal, playing: Playing, language: str) -> list[RenderableType]:
+    notice = playing.notice
+    words = next((w for w in notice.words if w.language == language), notice.words[0])
+    strip, style = STRIPS.get(notice.status, (notice.status, "bold"))
+    return [
+        Align.center(Text(f" {strip} ", style=style), style=style),
+        _plate(playing, words),
+        Padding(Group(*_said(words)), (1, 2)),
+        _keys(terminal, playing, words),
+    ]
+
+
+def _plate(playing: Playing, words: Words) -> RenderableType:
+    notice = playing.notice
+    verb = VERBS["ja" if words.language.startswith("ja") else "en"].get(notice.verb, "")
+    level = f"{SHAPES[notice.level]} {_label(words, 'level')}{notice.level}" if notice.level else ""
+    table = Table.grid(expand=True, padding=(0, 1))
+    table.add_column()
+    table.add_column(justify="right")
+    head = "  ".join(filter(None, (verb and f"【{verb}】", level, words.event)))
+    table.add_row(Text(head, style="bold"), Text(f"{words.sender} {_clock(notice.sent)}"))
+    ends = notice.verb in {"lift", "retract"}
+    style = OVER if ends else STYLES[notice.level] if notice.level else PLAIN
+    return Padding(table, (1, 1), style=style)
+
+
+def _said(words: Words) -> list[RenderableType]:
+    lines: list[RenderableType] = [Text(words.headline, style="bold underline")]
+    if words.place not in words.headline:
+        lines.append(Text(words.place, style="bold"))
+    lines += [Text(text) for text in (words.text, words.instruction) if text]
+    if words.shelters:
+        lines.append(Text.assemble(_label(words, "shelters"), "  ", (words.shelters, "bold")))
+    if words.contact:
+        lines.append(Text(f"{_label(words, 'phone')}  {words.contact}"))
+    return lines
+
+
+def _keys(terminal: Terminal, playing: Playing, words: Words) -> RenderableType:
+    first = (
+        Text(f" ✓ {_label(words, 'done')} ", style="bold black on green")
+        if playing.is_acknowledged
+        else Text(f" Enter  {_label(words, 'read')} ", style="reverse bold")
+    )
+    loud = "音量 最大" if playing.volume is Volume.MAXIMUM else "音量 設定どおり"
+    said = f"{loud}・{playing.sounded} 回目" if playing.sounded else loud
+    waiting = f"　ほかに {terminal.player.waiting} 件" if terminal.player.waiting else ""
+    return Padding(Group(first, Text(f"{said}{waiting}")), (0, 2))
+
+
+def _foot(terminal: Terminal, name: str) -> RenderableType:
+    line = "● つながっています" if terminal.connected.is_set() else f"✕ つながっていません {terminal.trouble}"
+    kept = f"1–{len(terminal.player.kept)} もう一度 (replay)   " if terminal.player.kept else ""
+    return Padding(
+        Group(
+            Text(f"{kept}l 言語 (language)   q 終わる (quit)", style="dim"),
+            Text(f"{terminal.tid} {name}  {line}", style="dim"),
+        ),
+        (1, 2, 0, 2),
+    )
+
+
+def _label(words: Words, what: str) -> str:
+    labels = LABELS.get(words.language) or LABELS.get(words.language.split("-")[0]) or LABELS["en"]
+    return labels[what]
+
+
+def _clock(moment: datetime) -> str:
+    local = moment.astimezone()
+    return f"{local.month}/{local.day} {local:%H:%M}"
