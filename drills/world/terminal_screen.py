@@ -136,7 +136,8 @@ def _keys(terminal: Terminal, playing: Playing, words: Words) -> RenderableType:
 
 def _foot(terminal: Terminal, name: str) -> RenderableType:
     line = "● つながっています" if terminal.connected.is_set() else f"✕ つながっていません {terminal.trouble}"
-    kept = f"1–{len(terminal.player.kept)} もう一度 (replay)   " if terminal.player.kept else ""
+    count = len(terminal.player.kept)
+    kept = f"{'1' if count == 1 else f'1–{count}'} もう一度 (replay)   " if count else ""
     return Padding(
         Group(
             Text(f"{kept}l 言語 (language)   q 終わる (quit)", style="dim"),
@@ -152,5 +153,4 @@ def _label(words: Words, what: str) -> str:
 
 
 def _clock(moment: datetime) -> str:
-    local = moment.astimezone()
-    return f"{local.month}/{local.day} {local:%H:%M}"
+    return f"{moment.month}/{moment.day} {moment:%H:%M}"
