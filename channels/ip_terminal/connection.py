@@ -153,7 +153,9 @@ class Connection(asyncio.Protocol):
     @property
     def is_listening(self) -> bool:
         """It has subscribed to what is meant for it."""
-        return self.terminal is not None and self._filters is not None and topic_of(self.terminal.tid) in self._filters
+        if self.is_over or self.terminal is None or self._filters is None:
+            return False
+        return topic_of(self.terminal.tid) in self._filters
 
     @property
     def is_held(self) -> bool:

@@ -418,6 +418,8 @@ class Decoder:
 
     def _frame(self, data: bytes, at: int) -> tuple[int, int] | None:
         """Where the body of the packet at `at` begins and ends; None while it has not all come."""
+        if at < len(data):
+            self._expect(data[at])
         length = shift = 0
         place = at + 1
         while place < len(data):
@@ -434,15 +436,17 @@ class Decoder:
             return (place, place + length) if place + length <= len(data) else None
         return None
 
-    def _packet(self, first: int, body: bytes) -> Packet:
-        flags = first & 0x0F
-        read = self._reads.get(kind := first >> 4)
-        if read is None or (self.version is None) != (kind == _T.CONNECT):
+    def _expect(self, first: int) -> None:
+        """Refuse a packet by its first byte, before the rest is waited for."""
+        kind, flags = first >> 4, first & 0x0F
+        if kind not in self._reads or (self.version is None) != (kind == _T.CONNECT):
             raise Malformed(f"packet type {kind} is not expected here", Reason.PROTOCOL_ERROR)
         if kind != _T.PUBLISH and flags != _FLAGS.get(kind, 0):
             raise Malformed("the flags of the first byte are not what they may be")
+
+    def _packet(self, first: int, body: bytes) -> Packet:
         reader = Reader(body)
-        packet: Packet = read(reader, flags, self.version or 4)
+        packet = self._reads[first >> 4](reader, first & 0x0F, self.version or 4)
         if reader.left:
             raise Malformed("a packet is longer than its content")
         if isinstance(packet, Connect):
