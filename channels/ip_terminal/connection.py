@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from channels.ip_terminal.notice import Forged, Up, read_receipt, topic_of
+from channels.ip_terminal.notice import Forged, Up, read_receipt, topic_of, up_topic
 from channels.ip_terminal.packets import (
     NODE_READS,
     ConnAck,
@@ -23,7 +23,6 @@ from channels.ip_terminal.packets import (
     Decoder,
     Disconnect,
     Malformed,
-    Packet,
     PingReq,
     PingResp,
     Property,
@@ -37,9 +36,9 @@ from channels.ip_terminal.packets import (
     Version,
     Will,
     encode,
-    publish_head,
 )
 from channels.ip_terminal.register import Registered
+from channels.ip_terminal.wire import string
 
 if TYPE_CHECKING:
     from channels.ip_terminal.endpoint import Attempt, Endpoint
@@ -50,6 +49,10 @@ MOST_UNRECORDED: Final = 16
 """Receipts taken from one terminal and not yet durable."""
 MOST_PACKETS_PER_S: Final = 500
 LONGEST_CLIENT_ID: Final = 64
+_PUBACK: Final = encode(PubAck(1), 4)[:2]
+"""Before the packet id, in both versions, where all is well."""
+_RECEIPT: Final = Up.RECEIPT.value
+_SAYINGS: Final = frozenset({Up.STATE.value, Up.HEARTBEAT.value})
 _OLD_CODES: Final[Mapping[Reason, int]] = MappingProxyType(
     {
         Reason.UNSUPPORTED_PROTOCOL_VERSION: 1,
@@ -72,6 +75,8 @@ class Connection(asyncio.Protocol):
         "_largest_bytes",
         "_most_in_flight",
         "_next_id",
+        "_qos",
+        "_topic",
         "_transport",
         "_unrecorded",
         "_will",
@@ -94,6 +99,9 @@ class Connection(asyncio.Protocol):
         self._largest_bytes = 268_435_455
         self._most_in_flight = MOST_IN_FLIGHT
         self._next_id = 0
+        self._qos: int | None = None
+        """Of the subscription to what is meant for it."""
+        self._topic = b""
         self._unrecorded = 0
         self._will: Will | None = None
         self.blind: dict[str, bool] | None = None
@@ -120,23 +128,19 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for packet in () if self.is_over else self._decoder.feed(data):
-                if not self._takes(packet):
+                self.heard_s = self._endpoint.now_s()
+                self.packets += 1
+                if self.packets > MOST_PACKETS_PER_S:
+                    self.end(Reason.QUOTA_EXCEEDED, "too many packets")
+                else:
+                    _HANDLERS[type(packet)](self, packet)
+                if self.is_over:
                     return
         except Malformed as fault:
             if self.terminal is None and fault.reason is Reason.UNSUPPORTED_PROTOCOL_VERSION:
                 self._refuse(fault.reason, str(fault))
             else:
                 self.end(fault.reason, str(fault))
-
-    def _takes(self, packet: Packet) -> bool:
-        """Whether the connection goes on after this packet."""
-        self.packets += 1
-        self.heard_s = self._endpoint.now_s()
-        if self.packets > MOST_PACKETS_PER_S:
-            self.end(Reason.QUOTA_EXCEEDED, "too many packets")
-        else:
-            self._handle(packet)
-        return not self.is_over
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.is_over = True
@@ -153,9 +157,7 @@ class Connection(asyncio.Protocol):
     @property
     def is_listening(self) -> bool:
         """It has subscribed to what is meant for it."""
-        if self.is_over or self.terminal is None or self._filters is None:
-            return False
-        return topic_of(self.terminal.tid) in self._filters
+        return self._qos is not None and not self.is_over
 
     @property
     def is_held(self) -> bool:
@@ -170,22 +172,21 @@ class Connection(asyncio.Protocol):
     def publish(self, attempt: "Attempt", now_s: float) -> bool:
         """Send the attempt's notice, unless it is on its way already; False where it cannot be sent on this connection now."""
         assert self.terminal is not None
-        assert self._filters is not None
-        topic = topic_of(self.terminal.tid)
-        identifier = attempt.identifier
-        if self._filters[topic] == 0:
-            return self._publish_blind(attempt, topic)
-        flights = self.in_flight if self.in_flight is not None else {}
-        packet_id = next((n for n, (flying, _) in flights.items() if flying == identifier), None)
-        if packet_id is None:
-            if len(flights) >= self._most_in_flight:
-                return False
+        if not self._qos:
+            return self._publish_blind(attempt)
+        flights = self.in_flight
+        if flights is None:
+            flights = self.in_flight = {}
+        packet_id = 0
+        for number, (flying, _) in flights.items():
+            if flying == attempt.identifier:
+                packet_id = number
+        if not packet_id:
             packet_id = self._free_id(flights)
-            if not self._write_notice(attempt, topic, packet_id):
+            if len(flights) >= self._most_in_flight or not self._write_notice(attempt, packet_id):
                 return False
             self.sent_s = now_s if self.sent_s is None else self.sent_s
-        self.in_flight = flights
-        flights[packet_id] = (identifier, attempt)
+        flights[packet_id] = (attempt.identifier, attempt)
         attempt.departed(self.terminal.tid)
         return True
 
@@ -193,7 +194,7 @@ class Connection(asyncio.Protocol):
         """A receipt of this connection is durable: say so."""
         self._unrecorded -= 1
         if packet_id:
-            self._write(encode(PubAck(packet_id), self.version))
+            self._write(_PUBACK + packet_id.to_bytes(2, "big"))
         if self._unrecorded == MOST_UNRECORDED - 1 and not self.is_over and self._transport is not None:
             self._transport.resume_reading()
 
@@ -214,12 +215,6 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     # -- packets ---------------------------------------------------------------------------------------------------
-
-    def _handle(self, packet: Packet) -> None:
-        if isinstance(packet, Connect):
-            self._connect(packet)
-        else:
-            _HANDLERS[type(packet)](self, packet)
 
     def _connect(self, packet: Connect) -> None:
         if Property.AUTHENTICATION_METHOD in packet.properties:
@@ -283,6 +278,7 @@ class Connection(asyncio.Protocol):
         topics = self.terminal.topics
         granted = {s.filter: min(s.qos, 1) for s in packet.subscriptions if s.filter in topics}
         self._filters = {**(self._filters or {}), **granted}
+        self._listen()
         no = Reason.UNSPECIFIED_ERROR if self.version == 4 else Reason.NOT_AUTHORIZED
         codes = tuple(granted.get(s.filter, no) for s in packet.subscriptions)
         self._write(encode(SubAck(packet.packet_id, codes), self.version))
@@ -295,13 +291,24 @@ class Connection(asyncio.Protocol):
         codes = tuple(
             Reason.SUCCESS if known.pop(f, None) is not None else Reason.NO_SUBSCRIPTION_EXISTED for f in packet.filters
         )
+        self._listen()
         self._write(encode(UnsubAck(packet.packet_id, codes), self.version))
+
+    def _listen(self) -> None:
+        """What `publish` needs to know of the subscriptions, looked up once."""
+        assert self.terminal is not None
+        topic = topic_of(self.terminal.tid)
+        self._qos = (self._filters or {}).get(topic)
+        self._topic = string(topic)
 
     def _published(self, packet: Publish) -> None:
         """Something from the terminal: durable first where it is a receipt, PUBACK then."""
         assert self.terminal is not None
         tid = self.terminal.tid
-        if packet.topic == Up.RECEIPT.topic(tid):
+        owner, _, what = packet.topic.rpartition("/")
+        if owner != up_topic(tid):
+            return self._rejected(packet, Reason.NOT_AUTHORIZED, "published to a topic that is not its own")
+        if what == _RECEIPT:
             try:
                 receipt = read_receipt(packet.payload, tid, self.terminal.mac_key)
             except Forged as forged:
@@ -311,13 +318,12 @@ class Connection(asyncio.Protocol):
                 assert self._transport is not None
                 self._transport.pause_reading()
             return self._endpoint.receipt(self, packet.packet_id, receipt)
-        for up in (Up.STATE, Up.HEARTBEAT):
-            if packet.topic == up.topic(tid):
-                self._endpoint.said(tid, up, packet.payload)
-                if packet.qos:
-                    self._write(encode(PubAck(packet.packet_id), self.version))
-                return None
-        return self._rejected(packet, Reason.NOT_AUTHORIZED, "published to a topic that is not its own")
+        if what not in _SAYINGS:
+            return self._rejected(packet, Reason.NOT_AUTHORIZED, "published to a topic that there is not")
+        self._endpoint.said(tid, Up(what), packet.payload)
+        if packet.qos:
+            self._write(encode(PubAck(packet.packet_id), self.version))
+        return None
 
     def _rejected(self, packet: Publish, reason: Reason, words: str) -> None:
         """Version 5 hears it in the PUBACK. A PUBACK of 3.1.1 could only mean yes, so there the connection ends (§3.3.5)."""
@@ -351,13 +357,13 @@ class Connection(asyncio.Protocol):
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def _publish_blind(self, attempt: "Attempt", topic: str) -> bool:
+    def _publish_blind(self, attempt: "Attempt") -> bool:
         """To a subscription with QoS 0: sent once on this connection; only the terminal's own receipt can prove it."""
         assert self.terminal is not None
         if self.blind is None:
             self.blind = {}
         if attempt.identifier not in self.blind:
-            if not self._write_notice(attempt, topic, 0):
+            if not self._write_notice(attempt, 0):
                 return False
             while len(self.blind) >= MOST_IN_FLIGHT:
                 self.blind.pop(next(iter(self.blind)))
@@ -368,14 +374,13 @@ class Connection(asyncio.Protocol):
             attempt.words[self.terminal.tid] = "送りましたが、QoS 0 の購読なので受領がわかりません"
         return True
 
-    def _write_notice(self, attempt: "Attempt", topic: str, packet_id: int) -> bool:
-        packet = Publish(topic, b"", qos=1 if packet_id else 0, packet_id=packet_id)
-        head = publish_head(packet, len(attempt.payload), self.version)
-        if len(head) + len(attempt.payload) > self._largest_bytes:
+    def _write_notice(self, attempt: "Attempt", packet_id: int) -> bool:
+        packet = attempt.notice.on(self._topic, packet_id, self.version)
+        if len(packet) > self._largest_bytes:
             assert self.terminal is not None
             attempt.words[self.terminal.tid] = f"端末は {self._largest_bytes} バイトまでしか受け取れません"
             return False
-        return self._write(head + attempt.payload)
+        return self._write(packet)
 
     def _write(self, data: bytes) -> bool:
         """False where the other side has stopped reading; the connection is gone then."""
@@ -395,13 +400,12 @@ class Connection(asyncio.Protocol):
         return self._next_id
 
 
-_HANDLERS: Final[Mapping[type, Callable[[Connection, Any], None]]] = MappingProxyType(
-    {
-        Publish: Connection._published,  # noqa: SLF001 - the class's own table
-        PubAck: Connection._acknowledged,  # noqa: SLF001
-        Subscribe: Connection._subscribe,  # noqa: SLF001
-        Unsubscribe: Connection._unsubscribe,  # noqa: SLF001
-        PingReq: Connection._ping,  # noqa: SLF001
-        Disconnect: Connection._disconnect,  # noqa: SLF001
-    }
-)
+_HANDLERS: Final[Mapping[type, Callable[[Connection, Any], None]]] = {
+    Connect: Connection._connect,  # noqa: SLF001
+    Publish: Connection._published,  # noqa: SLF001 - the class's own table
+    PubAck: Connection._acknowledged,  # noqa: SLF001
+    Subscribe: Connection._subscribe,  # noqa: SLF001
+    Unsubscribe: Connection._unsubscribe,  # noqa: SLF001
+    PingReq: Connection._ping,  # noqa: SLF001
+    Disconnect: Connection._disconnect,  # noqa: SLF001
+}

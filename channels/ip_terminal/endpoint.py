@@ -19,8 +19,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from channels.ip_terminal.connection import Connection
-from channels.ip_terminal.notice import TerminalReceipt, Up
-from channels.ip_terminal.packets import Connect, Reason
+from channels.ip_terminal.notice import State, TerminalReceipt, Up
+from channels.ip_terminal.packets import Connect, Reason, ToMany
 from channels.ip_terminal.register import BadRegister, Register, Registered
 from config.units import Bytes, Seconds
 from dispatcher.channel import Inbox
@@ -40,6 +40,8 @@ MOST_AT_ONCE: Final = 4
 """Connections of one terminal: its own, and those of whoever looks after it. One more and the oldest goes."""
 SPARE_CONNECTIONS: Final = 200
 LONGEST_SAYING: Final = 200
+
+_SAYS: Final = {state: Receipt(state.value) for state in State}
 
 log = logger("channels.ip_terminal")
 
@@ -70,11 +72,11 @@ class Health:
 class Attempt:
     """One notice to some terminals: who is still open, and how many of them have it on the wire."""
 
-    __slots__ = ("_changed", "_flights", "_flying", "_tell", "identifier", "payload", "words")
+    __slots__ = ("_changed", "_flights", "_flying", "_tell", "identifier", "notice", "words")
 
     def __init__(self, identifier: str, payload: bytes, tids: Sequence[str], tell: Callable[[Told], None]) -> None:
         self.identifier = identifier
-        self.payload = payload
+        self.notice = ToMany(payload)
         self.words: dict[str, str] = {}
         """Why one who listens could not be given it."""
         self._flights = dict.fromkeys(tids, 0)
@@ -309,7 +311,7 @@ class Endpoint:
     # -- receipts --------------------------------------------------------------------------------------------------
 
     def receipt(self, connection: Connection, packet_id: int, receipt: TerminalReceipt) -> None:
-        received = Received(receipt.mid, self._kind, receipt.tid, Receipt(receipt.state.value), receipt.at)
+        received = Received(receipt.mid, self._kind, receipt.tid, _SAYS[receipt.state], receipt.at)
         self._receipts.append((connection, packet_id, received))
         self._have_receipts.set()
 

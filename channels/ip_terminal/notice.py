@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -55,6 +55,11 @@ def down_topics(tid: str, quarter: str, groups: tuple[str, ...] = ()) -> frozens
     )
 
 
+def up_topic(tid: str) -> str:
+    """What a terminal publishes to is one level below."""
+    return f"{ROOT}/up/{tid}"
+
+
 class Up(StrEnum):
     """What a terminal may publish, the last level of `mt/1/up/{tid}/…`."""
 
@@ -64,7 +69,7 @@ class Up(StrEnum):
     HEARTBEAT = "hb"
 
     def topic(self, tid: str) -> str:
-        return f"{ROOT}/up/{tid}/{self.value}"
+        return f"{up_topic(tid)}/{self.value}"
 
 
 # -- the notice ----------------------------------------------------------------------------------------------------
@@ -243,8 +248,7 @@ class State(StrEnum):
     ACKNOWLEDGED = "acknowledged"
 
 
-@dataclass(frozen=True, slots=True)
-class TerminalReceipt:
+class TerminalReceipt(NamedTuple):
     """One receipt, unique by (mid, tid, state): a repeat of it changes nothing, so a replay by a thief does not either."""
 
     mid: str
@@ -279,19 +283,23 @@ def read_receipt(payload: bytes, tid: str, mac_key: bytes) -> TerminalReceipt:
     if not hmac.compare_digest(tail, _receipt_tail(_mac(mac_key, head))):
         raise Forged("not sealed with this terminal's key")
     try:
-        values = json.loads(head + b"}")
+        values = json.loads(head.decode() + "}")
         receipt = TerminalReceipt(
-            mid=_text(values["mid"]),
-            tid=_text(values["tid"]),
-            state=State(values["st"]),
-            at=_moment(values["ts"]),
+            mid=values["mid"],
+            tid=values["tid"],
+            state=_STATES[values["st"]],
+            at=datetime.fromisoformat(values["ts"]),
             counter=_whole(values["ctr"]),
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        is_possible = 0 < len(receipt.mid) <= LONGEST_ID and receipt.mid.isprintable() and receipt.at.tzinfo is not None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Forged("sealed, and yet no receipt") from error
-    if receipt.tid != tid or not 0 < len(receipt.mid) <= LONGEST_ID or not receipt.mid.isprintable():
+    if not is_possible or receipt.tid != tid:
         raise Forged("sealed, and yet a receipt of another terminal or of no message")
     return receipt
+
+
+_STATES: Final[Mapping[str, State]] = {state.value: state for state in State}
 
 
 def _mac(key: bytes, head: bytes) -> str:
@@ -299,7 +307,7 @@ def _mac(key: bytes, head: bytes) -> str:
 
 
 def _receipt_tail(mac: str) -> bytes:
-    return f',"mac":"{mac}"}}'.encode()
+    return b',"mac":"%b"}' % mac.encode()
 
 
 _RECEIPT_TAIL_BYTES: Final = len(_receipt_tail("0" * 32))

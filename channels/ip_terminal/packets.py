@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from channels.ip_terminal.wire import (
     NONE,
@@ -27,6 +27,7 @@ from channels.ip_terminal.wire import (
     none,
     read_properties,
     string,
+    text_of,
     two,
     variable,
     write_properties,
@@ -53,6 +54,7 @@ __all__ = [
     "SubAck",
     "Subscribe",
     "Subscription",
+    "ToMany",
     "UnsubAck",
     "Unsubscribe",
     "Version",
@@ -118,9 +120,8 @@ class ConnAck:
     properties: Properties = field(default_factory=none)
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """`packet_id` is 0 with QoS 0, and only there."""
+class Publish(NamedTuple):
+    """`packet_id` is 0 with QoS 0, and only there. A tuple, as there are 19,500 at once where the others come one by one."""
 
     topic: str
     payload: bytes
@@ -128,15 +129,14 @@ class Publish:
     packet_id: int = 0
     retain: bool = False
     dup: bool = False
-    properties: Properties = field(default_factory=none)
+    properties: Properties = NONE
 
 
-@dataclass(frozen=True, slots=True)
-class PubAck:
+class PubAck(NamedTuple):
     packet_id: int
     code: int = 0
     """3.1.1 can only say 0."""
-    properties: Properties = field(default_factory=none)
+    properties: Properties = NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,26 +238,39 @@ def _connack(reader: Reader, _flags: int, version: Version) -> ConnAck:
     return ConnAck(code, bool(flags), read_properties(reader, "C") if version == 5 else NONE)
 
 
-def _publish(reader: Reader, flags: int, version: Version) -> Publish:
+def _publish(body: bytes, flags: int, version: Version) -> Publish:
     qos = flags >> 1 & 3
     if qos == 3 or (not qos and flags & 0x08):
         raise Malformed("the publish flags contradict each other")
     if qos == 2:
         raise Malformed("QoS 2 is not spoken here; 0 and 1 are", Reason.QOS_NOT_SUPPORTED)
-    topic = reader.string()
-    packet_id = _packet_id(reader) if qos else 0
-    properties = read_properties(reader, "p") if version == 5 else NONE
-    if properties is not NONE and Property.TOPIC_ALIAS in properties:
-        raise Malformed("topic aliases were not offered", Reason.TOPIC_ALIAS_INVALID)
-    return Publish(_topic(topic), reader.rest(), qos, packet_id, bool(flags & 1), bool(flags & 8), properties)
+    if version == 5:
+        reader = Reader(body)
+        topic, packet_id = reader.string(), _packet_id(reader) if qos else 0
+        properties, payload = read_properties(reader, "p"), reader.rest()
+        if Property.TOPIC_ALIAS in properties:
+            raise Malformed("topic aliases were not offered", Reason.TOPIC_ALIAS_INVALID)
+    else:
+        at = 2 + int.from_bytes(body[:2], "big")
+        topic, packet_id, properties = text_of(body[2:at], at - 2), 0, NONE
+        if qos:
+            packet_id = int.from_bytes(body[at : at + 2], "big")
+            at += 2
+            if at > len(body) or not packet_id:
+                raise Malformed("no packet identifier", Reason.PROTOCOL_ERROR)
+        payload = body[at:]
+    return Publish(_topic(topic), payload, qos, packet_id, bool(flags & 1), bool(flags & 8), properties)
 
 
-def _puback(reader: Reader, _flags: int, version: Version) -> PubAck:
+def _puback(body: bytes, _flags: int, version: Version) -> PubAck:
+    if len(body) == 2 and body != b"\0\0":
+        return PubAck(body[0] << 8 | body[1])
+    reader = Reader(body)
     packet_id = _packet_id(reader)
-    if version == 4 or not reader.left:
-        return PubAck(packet_id)
-    code = reader.byte()
-    return PubAck(packet_id, code, read_properties(reader, "a") if reader.left else NONE)
+    code = reader.byte() if version == 5 else 0
+    properties = read_properties(reader, "a") if reader.left and version == 5 else NONE
+    _nothing_left(reader)
+    return PubAck(packet_id, code, properties)
 
 
 def _subscribe(reader: Reader, _flags: int, version: Version) -> Subscribe:
@@ -347,37 +360,67 @@ def _some(given: tuple[A, ...]) -> tuple[A, ...]:
     return given
 
 
-_Read = Callable[[Reader, int, Version], Packet]
+def _nothing_left(reader: Reader) -> None:
+    if reader.left:
+        raise Malformed("a packet is longer than its content")
+
+
+def _whole(read: Callable[[Reader, int, Version], Packet]) -> "_Read":
+    """A reader of a whole body, from one that reads field by field."""
+
+    def of_body(body: bytes, flags: int, version: Version) -> Packet:
+        reader = Reader(body)
+        packet = read(reader, flags, version)
+        _nothing_left(reader)
+        return packet
+
+    return of_body
+
+
+_Read = Callable[[bytes, int, Version], Packet]
 _T = PacketType
 
-NODE_READS: Final[Mapping[int, _Read]] = MappingProxyType(
+_FLAGS: Final[Mapping[int, int]] = MappingProxyType({_T.SUBSCRIBE: 2, _T.UNSUBSCRIBE: 2})
+"""The lower half of the first byte where it is fixed and not 0; PUBLISH alone makes use of it."""
+
+
+class Reads:
+    """What one side may be sent, by the first byte: so a packet is refused before the rest of it is waited for."""
+
+    def __init__(self, later: Mapping[int, _Read]) -> None:
+        self.connect: Mapping[int, _Read] = {_T.CONNECT << 4: _whole(_connect)}
+        """While no version has been spoken of."""
+        self.later: Mapping[int, _Read] = {
+            kind << 4 | flags: read
+            for kind, read in later.items()
+            for flags in (range(16) if kind == _T.PUBLISH else (_FLAGS.get(kind, 0),))
+        }
+
+
+NODE_READS: Final = Reads(
     {
-        _T.CONNECT: _connect,
         _T.PUBLISH: _publish,
         _T.PUBACK: _puback,
-        _T.SUBSCRIBE: _subscribe,
-        _T.UNSUBSCRIBE: _unsubscribe,
-        _T.PINGREQ: _pingreq,
-        _T.DISCONNECT: _disconnect,
+        _T.SUBSCRIBE: _whole(_subscribe),
+        _T.UNSUBSCRIBE: _whole(_unsubscribe),
+        _T.PINGREQ: _whole(_pingreq),
+        _T.DISCONNECT: _whole(_disconnect),
     }
 )
 """What a terminal may send."""
 
-TERMINAL_READS: Final[Mapping[int, _Read]] = MappingProxyType(
+TERMINAL_READS: Final = Reads(
     {
-        _T.CONNACK: _connack,
+        _T.CONNACK: _whole(_connack),
         _T.PUBLISH: _publish,
         _T.PUBACK: _puback,
-        _T.SUBACK: _suback,
-        _T.UNSUBACK: _unsuback,
-        _T.PINGRESP: _pingresp,
-        _T.DISCONNECT: _disconnect,
+        _T.SUBACK: _whole(_suback),
+        _T.UNSUBACK: _whole(_unsuback),
+        _T.PINGRESP: _whole(_pingresp),
+        _T.DISCONNECT: _whole(_disconnect),
     }
 )
 """What the node may send."""
-
-_FLAGS: Final[Mapping[int, int]] = MappingProxyType({_T.SUBSCRIBE: 2, _T.UNSUBSCRIBE: 2})
-"""The lower half of the first byte where it is fixed and not 0; PUBLISH alone makes use of it."""
 
 
 class Decoder:
@@ -388,9 +431,7 @@ class Decoder:
 
     __slots__ = ("_half", "_largest", "_reads", "version")
 
-    def __init__(
-        self, reads: Mapping[int, _Read], version: Version | None = None, *, largest_bytes: int = 65_536
-    ) -> None:
+    def __init__(self, reads: Reads, version: Version | None = None, *, largest_bytes: int = 65_536) -> None:
         self._reads = reads
         self._largest = largest_bytes
         self._half = b""
@@ -409,49 +450,37 @@ class Decoder:
         """
         if self._half:
             data, self._half = self._half + data, b""
-        at = 0
-        while (frame := self._frame(data, at)) is not None:
-            start, end = frame
-            yield self._packet(data[at], data[start:end])
-            at = end
+        at, end = 0, len(data)
+        reads = self._reads.later if self.version else self._reads.connect
+        while at < end:
+            read = reads.get(data[at])
+            if read is None:
+                words = f"packet type {data[at] >> 4} with flags {data[at] & 15} is not expected here"
+                raise Malformed(words, Reason.PROTOCOL_ERROR)
+            start, length = self._length(data, at)
+            if not start or start + length > end:
+                break
+            flags, at = data[at] & 0x0F, start + length
+            packet = read(data[start:at], flags, self.version or 4)
+            if self.version is None and isinstance(packet, Connect):
+                self.version, reads = packet.version, self._reads.later
+            yield packet
         self._half = data[at:]
 
-    def _frame(self, data: bytes, at: int) -> tuple[int, int] | None:
-        """Where the body of the packet at `at` begins and ends; None while it has not all come."""
-        if at < len(data):
-            self._expect(data[at])
+    def _length(self, data: bytes, at: int) -> tuple[int, int]:
+        """Where the body of the packet at `at` begins and how long it is; (0, 0) while that has not come."""
         length = shift = 0
-        place = at + 1
-        while place < len(data):
+        for place in range(at + 1, min(at + 5, len(data))):
             octet = data[place]
-            place += 1
             length |= (octet & 0x7F) << shift
+            if octet < 0x80:
+                if place + 1 - at + length > self._largest:
+                    raise Malformed(f"a packet of more than {self._largest} bytes", Reason.PACKET_TOO_LARGE)
+                return place + 1, length
             shift += 7
-            if octet & 0x80:
-                if shift > 21:
-                    raise Malformed("a length has more than four bytes")
-                continue
-            if place - at + length > self._largest:
-                raise Malformed(f"a packet of more than {self._largest} bytes", Reason.PACKET_TOO_LARGE)
-            return (place, place + length) if place + length <= len(data) else None
-        return None
-
-    def _expect(self, first: int) -> None:
-        """Refuse a packet by its first byte, before the rest is waited for."""
-        kind, flags = first >> 4, first & 0x0F
-        if kind not in self._reads or (self.version is None) != (kind == _T.CONNECT):
-            raise Malformed(f"packet type {kind} is not expected here", Reason.PROTOCOL_ERROR)
-        if kind != _T.PUBLISH and flags != _FLAGS.get(kind, 0):
-            raise Malformed("the flags of the first byte are not what they may be")
-
-    def _packet(self, first: int, body: bytes) -> Packet:
-        reader = Reader(body)
-        packet = self._reads[first >> 4](reader, first & 0x0F, self.version or 4)
-        if reader.left:
-            raise Malformed("a packet is longer than its content")
-        if isinstance(packet, Connect):
-            self.version = packet.version
-        return packet
+        if shift == 28:
+            raise Malformed("a length has more than four bytes")
+        return 0, 0
 
 
 # -- packets to bytes ----------------------------------------------------------------------------------------------
@@ -475,6 +504,27 @@ def publish_head(packet: Publish, payload_bytes: int, version: Version) -> bytes
     first = _T.PUBLISH << 4 | packet.dup << 3 | packet.qos << 1 | packet.retain
     body = string(packet.topic) + (two(packet.packet_id) if packet.qos else b"") + _write(packet.properties, version)
     return bytes([first]) + variable(len(body) + payload_bytes) + body
+
+
+class ToMany:
+    """One payload on its way to many, each on a topic of its own: what is the same for all of one version is written once."""
+
+    __slots__ = ("_heads", "payload")
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+        self._heads: dict[tuple[int, Version, int], bytes] = {}
+
+    def on(self, topic: bytes, packet_id: int, version: Version) -> bytes:
+        """The PUBLISH; `topic` is already a string of MQTT, `packet_id` 0 is QoS 0."""
+        qos = 1 if packet_id else 0
+        key = len(topic), version, qos
+        head = self._heads.get(key)
+        if head is None:
+            length = len(topic) + 2 * qos + (version == 5) + len(self.payload)
+            head = self._heads[key] = bytes([_T.PUBLISH << 4 | qos << 1]) + variable(length)
+        middle = packet_id.to_bytes(2, "big") if packet_id else b""
+        return b"".join((head, topic, middle, b"\0" if version == 5 else b"", self.payload))
 
 
 def _write(properties: Properties, version: Version) -> bytes:

@@ -108,16 +108,28 @@ class Reader:
         return self.take(self.two())
 
     def string(self) -> str:
-        try:
-            text = self.binary().decode()
-        except UnicodeDecodeError:
-            raise Malformed("a string is not UTF-8") from None
-        if "\0" in text:
-            raise Malformed("a string holds U+0000")
-        return text
+        length = self.two()
+        return text_of(self.take(length), length)
 
     def pair(self) -> tuple[str, str]:
         return self.string(), self.string()
+
+
+def text_of(data: bytes, length: int) -> str:
+    """The string in `data`, which is to have that many bytes.
+
+    Raises:
+        Malformed: it has fewer, is not UTF-8, or holds U+0000.
+    """
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise Malformed("a string is not UTF-8") from None
+    if "\0" in text:
+        raise Malformed("a string holds U+0000")
+    if len(data) != length:
+        raise Malformed("the packet ends within a field")
+    return text
 
 
 def variable(value: int) -> bytes:

@@ -22,12 +22,13 @@ from channels.ip_terminal.packets import (
     SubAck,
     Subscribe,
     Subscription,
+    ToMany,
     UnsubAck,
     Unsubscribe,
     Will,
     encode,
-    publish_head,
 )
+from channels.ip_terminal.wire import string
 
 texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=30)
 topics = texts.filter(lambda t: t and not set(t) & set("+#"))
@@ -167,12 +168,12 @@ def test_a_packet_with_one_byte_changed_is_read_or_refused(packet, data):
         assert str(fault)
 
 
-@given(st.binary(max_size=40), publishes(5))
-def test_a_payload_that_goes_to_many_has_the_same_head(payload, packet):
-    from dataclasses import replace
-
-    packet = replace(packet, payload=payload)
-    assert publish_head(packet, len(payload), 5) + payload == encode(packet, 5)
+@given(st.binary(max_size=300), topics, st.integers(0, 65_535), versions)
+def test_a_payload_that_goes_to_many_is_the_same_packet_to_each(payload, topic, packet_id, version):
+    many = ToMany(payload)
+    for _ in range(2):
+        alone = encode(Publish(topic, payload, 1 if packet_id else 0, packet_id), version)
+        assert many.on(string(topic), packet_id, version) == alone
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_a_payload_that_goes_to_many_has_the_same_head(payload, packet):
         ("10 0e 0004 4d515454 04 03 003c 0002 6162", Reason.MALFORMED_PACKET),  # reserved connect flag
         ("10 0e 0004 4d515454 04 42 003c 0002 6162", Reason.MALFORMED_PACKET),  # a password without a name
         ("10 0e 0004 4d515454 04 22 003c 0002 6162", Reason.MALFORMED_PACKET),  # will retain without a will
-        ("11 0e 0004 4d515454 04 02 003c 0002 6162", Reason.MALFORMED_PACKET),  # flags of the first byte
+        ("11 0e 0004 4d515454 04 02 003c 0002 6162", Reason.PROTOCOL_ERROR),  # flags of the first byte
         ("10 0f 0004 4d515454 04 02 003c 0002 6162 00", Reason.MALFORMED_PACKET),  # longer than its content
         ("10 0e 0004 4d515454 04 02 003c 0003 6162", Reason.MALFORMED_PACKET),  # a string beyond the end
         ("10 0e 0004 4d515454 04 02 003c 0002 c328", Reason.MALFORMED_PACKET),  # not UTF-8
@@ -209,12 +210,12 @@ def test_a_wrong_first_packet_is_refused_by_name(hexadecimal, reason):
         ("30 03 0001 23", Reason.TOPIC_NAME_INVALID),  # publish to #
         ("30 02 0000", Reason.TOPIC_NAME_INVALID),
         ("32 05 0001 61 0000", Reason.PROTOCOL_ERROR),  # packet id 0
-        ("80 06 0001 0001 61 00", Reason.MALFORMED_PACKET),  # SUBSCRIBE without its flag
+        ("80 06 0001 0001 61 00", Reason.PROTOCOL_ERROR),  # SUBSCRIBE without its flag
         ("82 02 0001", Reason.PROTOCOL_ERROR),  # no filter
         ("82 06 0001 0001 61 03", Reason.MALFORMED_PACKET),  # QoS 3
         ("82 07 0001 0002 612b 00", Reason.TOPIC_FILTER_INVALID),  # a+
         ("82 08 0001 0003 232f61 00", Reason.TOPIC_FILTER_INVALID),  # #/a
-        ("c1 00", Reason.MALFORMED_PACKET),
+        ("c1 00", Reason.PROTOCOL_ERROR),
         ("c0 01 00", Reason.MALFORMED_PACKET),
         ("10 0e 0004 4d515454 04 02 003c 0002 6162", Reason.PROTOCOL_ERROR),  # CONNECT a second time
     ],
