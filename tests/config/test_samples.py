@@ -20,7 +20,8 @@ def _secrets(monkeypatch):
         for key in KEYS:
             monkeypatch.setenv(f"X_{mode}_{key}", "canary-never-printed")
         monkeypatch.setenv(f"TERMINALS_{mode}_SIGNING_KEY", SIGNING_KEY)
-        monkeypatch.setenv(f"STATION_MITAKA_{mode}", "canary-never-printed")
+        for name in (f"STATION_MITAKA_{mode}", f"MAIL_{mode}_LINKS", f"MAIL_{mode}_PASSWORD"):
+            monkeypatch.setenv(name, "canary-never-printed")
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
