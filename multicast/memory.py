@@ -29,7 +29,7 @@ def recall(folder: Path) -> int:
         return 0
     except OSError as error:
         raise BadFolder(f"{folder}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadFolder(f"{memory}: not what this program wrote; remove it to trust this folder anew") from error
 
 

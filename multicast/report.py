@@ -1,7 +1,8 @@
 """What a station's monitoring receiver has verified, as it tells the sender: one signed HTTP request, all of its state each time.
 
-A report says what holds now and not what changed, so that a lost one costs nothing and a repeated one changes nothing. It is
-signed as a Standard Webhook: HMAC-SHA256 over id, time and body with the station's own secret.
+A report says what holds now and not what changed, so that a lost one costs nothing; an earlier one is refused after a later one,
+and the same one twice changes nothing. It is signed as a Standard Webhook: HMAC-SHA256 over id, time and body with the
+station's own secret.
 
 Source: Standard Webhooks 1.0.0 §"Signature scheme"; design.md §3 "taken"; facts.md §Wi-Fi multicast.
 """
@@ -35,6 +36,8 @@ class Report:
     """Of the newest manifest believed; 0 before the first."""
     holds: Mapping[str, frozenset[str]]
     hidden: frozenset[str]
+    at_s: int = 0
+    """When it was signed (UNIX seconds), as `read` found it."""
 
 
 def write(report: Report, secret: str, now_s: float) -> tuple[dict[str, str], bytes]:
@@ -57,11 +60,11 @@ def write(report: Report, secret: str, now_s: float) -> tuple[dict[str, str], by
     return {"Content-Type": "application/json", **headers}, body
 
 
-def read(headers: Mapping[str, str], body: bytes, secret: str, now_s: float) -> Report:
-    """A report whose signature and time are right.
+def read(headers: Mapping[str, str], body: bytes, secret: str, now_s: float, after_s: int = 0) -> Report:
+    """A report whose signature and time are right, signed no earlier than `after_s`: the last one's `at_s`.
 
     Raises:
-        BadReport: forged, too old, too long, or of another form.
+        BadReport: forged, too old, overtaken, or of another form.
     """
     name, moment = headers.get(ID, ""), headers.get(TIMESTAMP, "")
     expected = f"v1,{_sign(secret, name, moment, body)}".encode()
@@ -70,8 +73,10 @@ def read(headers: Mapping[str, str], body: bytes, secret: str, now_s: float) -> 
         raise BadReport("the signature is not this station's")
     if not (moment.isascii() and moment.isdigit() and abs(int(moment[:15]) - now_s) <= MAX_AGE_S):
         raise BadReport(f"the time is more than {MAX_AGE_S} s from ours")
+    if int(moment) < after_s:
+        raise BadReport("an earlier report after a later one")
     try:
-        return _report(json.loads(body)["data"])
+        return _report(json.loads(body)["data"], int(moment))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadReport(f"not a report: {type(error).__name__}") from None
 
@@ -87,11 +92,11 @@ def post(url: str, headers: Mapping[str, str], body: bytes) -> None:
         answer.read(1024)
 
 
-def _report(data: Any) -> Report:
+def _report(data: Any, at_s: int) -> Report:
     holds = {_text(identifier): frozenset(map(_text, files)) for identifier, files in dict(data["holds"]).items()}
     if not isinstance(data["sequence"], int):
         raise TypeError
-    return Report(data["sequence"], holds, frozenset(map(_text, data["hidden"])))
+    return Report(data["sequence"], holds, frozenset(map(_text, data["hidden"])), at_s)
 
 
 def _text(value: Any) -> str:

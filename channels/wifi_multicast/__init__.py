@@ -2,7 +2,8 @@
 
 A browser cannot join a group, so each station has a monitoring receiver: it verifies what is on the air there and reports
 (multicast/report.py). A station counts as taken only when its receiver holds every file, whole and proved, and nothing that the
-message replaces. The key decides the mode a second time: a drill's key cannot sign a live notice, so no receiver shows one.
+message replaces; the ledger keeps that as the station's receipt. The key decides the mode a second time: a drill's key cannot
+sign a live notice, so no receiver shows one.
 
 Source: design.md §3, §6; facts.md §Wi-Fi multicast.
 """
@@ -12,13 +13,12 @@ import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from datetime import datetime
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
-from uuid import uuid4
 
-from aiohttp import web
-
+from channels.wifi_multicast.inlet import inlet
 from channels.wifi_multicast.item import AIR, Announcement, Item, Shelf
 from channels.wifi_multicast.page import page, plain
 from channels.wifi_multicast.station import Air, Station
@@ -26,22 +26,22 @@ from config.secret import Secret
 from config.units import BitsPerSecond, Seconds
 from dispatcher import cap
 from dispatcher.channel import Channel, Inbox, Limits, Probe, Tell
+from dispatcher.clock import JST
 from dispatcher.errors import Finding, InvalidInput, ModeLeak, TemporaryFailure
 from dispatcher.listening import listening
-from dispatcher.log import logger
 from dispatcher.model.alert import Alert
 from dispatcher.model.audience import Audience, Destination
-from dispatcher.model.delivery import Outcome, Told
+from dispatcher.model.delivery import Outcome, Receipt, Received, Told
 from dispatcher.model.mode import M
 from dispatcher.model.rendering import Part, Rendering, Text
-from multicast import keys, report, udp
+from multicast import keys, udp
+from multicast.report import Report
 
 MAX_FILE_BYTES = 200_000
 """At a quarter of the airtime 200 KB take 1 s to 1,000 phones at 12 Mbit/s (facts.md)."""
-LOOK_EVERY_S = 5.0
+LOOK_EVERY_S = 1.0
 """How late what has ended leaves the disk; receivers drop it by themselves."""
-
-log = logger(__name__)
+VERIFIED = "監視受信機が全ファイルを確かめました (verified)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,10 +159,7 @@ class WifiMulticast(Channel[M, Settings]):
         key = keys.load_sender(self.settings.key)
         if key.status != self.mode.status:
             raise ModeLeak(f"{self.settings.key}: a key for {key.status} in a node of {self.mode.word}")
-        for item in await asyncio.to_thread(lambda: list(self._shelf.items())):
-            if item.status != self.mode.status:
-                raise ModeLeak(f"{self.surroundings.state_dir} holds {item.said.identifier}, which is {item.status}")
-            self._air.put(item)
+        await self._put_back()
         clock, s = self.surroundings.clock, self.settings
         self._stations = {
             place.name: Station(place.name, place.endpoint, s.tsi, s.rate, key, self._air, clock)
@@ -170,7 +167,9 @@ class WifiMulticast(Channel[M, Settings]):
         }
         host, port = s.reports.rsplit(":", 1)
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(listening(self._inlet(inbox), host.strip("[]"), int(port)))
+            secrets = {place.name: place.secret for place in s.stations}
+            door = inlet(self._stations, secrets, clock, partial(self._hear, inbox))
+            await stack.enter_async_context(listening(door, host.strip("[]"), int(port)))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             working = [tasks.create_task(station.run()) for station in self._stations.values()]
             working.append(tasks.create_task(self._follow_the_clock()))
@@ -179,31 +178,21 @@ class WifiMulticast(Channel[M, Settings]):
             finally:
                 for task in working:
                     task.cancel()
-                self._stations.clear()
+                self._stations = {}
 
-    def _inlet(self, inbox: Inbox) -> web.Application:
-        """The door for the monitoring receivers' reports."""
-        secrets = {place.name: place.secret for place in self.settings.stations}
+    async def _put_back(self) -> None:
+        """On the air again with what the disk kept."""
+        kept = await asyncio.to_thread(self._shelf.read)
+        for item in kept:
+            if item.status != self.mode.status:
+                raise ModeLeak(f"{self.surroundings.state_dir} holds {item.said.identifier}, which is {item.status}")
+            self._air.put(item)
+        # A crash may have come between putting one and dropping what it replaces.
+        for replaced in {item.said.identifier for item in kept} - self._air.items.keys():
+            await asyncio.to_thread(self._shelf.drop, replaced)
 
-        async def reported(request: web.Request) -> web.Response:
-            name = request.match_info["station"]
-            now_s = self.surroundings.clock.now().timestamp()
-            body = await request.read()
-            try:
-                # A name that is no station's gets the same answer, after the same work.
-                secret = secrets[name].reveal() if name in secrets else uuid4().hex
-                said = report.read(request.headers, body, secret, now_s)
-            except report.BadReport as refused:
-                log.warning("station.refused", reason=str(refused))
-                return web.Response(status=401, text=f"{refused}\n")
-            self._hear(self._stations[name], said, inbox)
-            return web.Response(status=204)
-
-        app = web.Application(client_max_size=report.MAX_BYTES)
-        app.router.add_post("/stations/{station}", reported)
-        return app
-
-    def _hear(self, station: Station, said: report.Report, inbox: Inbox) -> None:
+    async def _hear(self, inbox: Inbox, station: Station, said: Report) -> None:
+        """Raises StorageFull: it was heard, but its receipts are not durable."""
         station.heard(said)
         self._heard.set()
         for name, identifier in [pair for pair in self._awaited if pair[0] == station.name]:
@@ -211,11 +200,19 @@ class WifiMulticast(Channel[M, Settings]):
             if item is None or station.has_verified(item):
                 self._awaited.discard((name, identifier))
                 inbox.reachable()
+        verified = {(station.name, i) for i, item in self._air.items.items() if station.has_verified(item)}
+        new = sorted(verified - self._recorded)
+        if new:
+            at = datetime.fromtimestamp(said.at_s, JST)
+            await inbox.record([Received(i, self.kind, name, Receipt.DELIVERED, at, VERIFIED) for name, i in new])
+            self._recorded.update(new)
 
     async def _follow_the_clock(self) -> None:
         while True:
             for identifier in self._air.expire(self.surroundings.clock.now()):
                 await asyncio.to_thread(self._shelf.drop, identifier)
+            for pairs in (self._awaited, self._recorded):
+                pairs -= {pair for pair in pairs if pair[1] not in self._air.items}
             await self.surroundings.clock.sleep(LOOK_EVERY_S)
 
     @cached_property
@@ -238,6 +235,11 @@ class WifiMulticast(Channel[M, Settings]):
     @cached_property
     def _awaited(self) -> set[tuple[str, str]]:
         """Station and identifier of what was called temporary because no word had come."""
+        return set()
+
+    @cached_property
+    def _recorded(self) -> set[tuple[str, str]]:
+        """Station and identifier whose receipt is durable. Forgotten by a restart: the ledger knows the same one again."""
         return set()
 
     async def probe(self) -> Probe:
@@ -304,16 +306,17 @@ class WifiMulticast(Channel[M, Settings]):
                             tell(Told(address, Outcome.PERMANENT, "この駅は設定にありません (no such station)"))
                             del waiting[address]
                         elif here.has_verified(item):
-                            tell(Told(address, Outcome.TAKEN, "監視受信機が全ファイルを確かめました (verified)"))
+                            tell(Told(address, Outcome.TAKEN, VERIFIED))
                             del waiting[address]
                     if waiting:
                         await self._heard.wait()
         except TimeoutError:
             places = {place.name: place for place in self.settings.stations}
-            for address in waiting:
+            for address, here in waiting.items():
                 self._awaited.add((address, item.said.identifier))
-                words = f"送信中。確かめた報告を待っています。{self._state_of(places[address])[1]}"
-                tell(Told(address, Outcome.TEMPORARY, words))
+                refused = here.refused.get(item.said.identifier) if here else None
+                words = f"送信できません: {refused}" if refused else self._state_of(places[address])[1]
+                tell(Told(address, Outcome.TEMPORARY, f"確かめた報告がまだありません。{words}"))
 
     def _keep(self, item: Item) -> None:
         try:

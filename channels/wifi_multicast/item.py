@@ -7,7 +7,6 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
@@ -106,13 +105,15 @@ class Shelf:
     def drop(self, identifier: str) -> None:
         self._path(identifier).unlink(missing_ok=True)
 
-    def items(self) -> Iterator[Item]:
+    def read(self) -> list[Item]:
         """Everything kept; a damaged file is named in the log and keeps nothing else from the air."""
+        kept = []
         for path in sorted(self._folder.glob("*.json")) if self._folder.is_dir() else ():
             try:
-                yield Item.from_bytes(path.read_bytes())
+                kept.append(Item.from_bytes(path.read_bytes()))
             except (ValueError, KeyError, TypeError, OSError) as error:
                 log.warning("channel.failed", channel="wifi_multicast", reason=f"{path.name}: {type(error).__name__}")
+        return kept
 
     def _path(self, identifier: str) -> Path:
         return self._folder / f"{hashlib.sha256(identifier.encode()).hexdigest()[:32]}.json"

@@ -18,8 +18,8 @@ from multicast.manifest import Notice
 from multicast.report import Report
 from multicast.sender import Sender, open_sender
 
-AGAIN_S = 2.0
-"""Until an interface that was not there is looked for again."""
+AGAIN_S = 1.0
+"""Until an interface that was not there is looked for again, and what found no room is offered again."""
 
 
 class Air:
@@ -58,6 +58,8 @@ class Station:
         self.fault: str | None = "まだ始まっていません (not started)"
         self.reported_s: float | None = None
         """When its monitoring receiver was last heard, on the clock's monotonic time."""
+        self.refused: dict[str, str] = {}
+        """By identifier: why the carousel does not take it, in the carousel's words. It is offered again."""
         self._report: Report | None = None
         self._endpoint = endpoint
         self._tsi = tsi
@@ -85,6 +87,11 @@ class Station:
         return is_whole and not any(earlier in held for earlier in item.said.replaces)
 
     @property
+    def said_s(self) -> int:
+        """When the last report was signed, by its receiver's clock; 0 before the first."""
+        return self._report.at_s if self._report else 0
+
+    @property
     def trouble(self) -> str | None:
         """Why nothing leaves now."""
         return self.fault or (self._sender.fault if self._sender else None)
@@ -102,6 +109,7 @@ class Station:
                 ) as sender:
                     self._sender, self.fault = sender, None
                     await self._keep(sender)
+                    self.fault = sender.fault
             except udp.BadEndpoint as error:
                 self.fault = str(error)
             finally:
@@ -109,24 +117,43 @@ class Station:
             await self._clock.sleep(AGAIN_S)
 
     async def _keep(self, sender: Sender) -> None:
+        """Returns when nothing leaves: an interface that has gone and come back needs a new socket."""
         shown: dict[str, Item] = {}
         withdrawn: dict[str, datetime] = {}
-        while True:
+        while sender.fault is None:
             self._changed.clear()
             # The new one first: nobody is left between an order taken off and its 取消 not yet there.
-            for identifier, item in list(self._air.items.items()):
-                if shown.get(identifier) != item:
-                    with suppress(ValueError):  # it has just expired
-                        await sender.show(_notice(item), _contents(item))
+            # What replaces goes before what does not: where room is short, a 取消 must not wait behind an order.
+            for identifier, item in sorted(self._air.items.items(), key=lambda pair: not pair[1].said.replaces):
+                if shown.get(identifier) != item and await self._show(sender, item):
                     shown[identifier] = item
+            self.refused = {i: why for i, why in self.refused.items() if i in self._air.items}
             for identifier in shown.keys() - self._air.items.keys():
                 del shown[identifier]
-                sender.withdraw(identifier, cancelled_until=self._air.withdrawn.get(identifier))
+                _withdraw(sender, identifier, self._air.withdrawn.get(identifier))
             for identifier, until in self._air.withdrawn.items():
                 if withdrawn.get(identifier) != until:
-                    sender.withdraw(identifier, cancelled_until=until)
+                    _withdraw(sender, identifier, until)
             withdrawn = dict(self._air.withdrawn)
-            await self._changed.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_S):
+                    await self._changed.wait()
+
+    async def _show(self, sender: Sender, item: Item) -> bool:
+        try:
+            await sender.show(_notice(item), _contents(item))
+        except ValueError as error:  # it has just expired, or the manifest is full: others are none the worse
+            self.refused[item.said.identifier] = str(error)
+            return False
+        self.refused.pop(item.said.identifier, None)
+        return True
+
+
+def _withdraw(sender: Sender, identifier: str, until: datetime | None) -> None:
+    try:
+        sender.withdraw(identifier, cancelled_until=until)
+    except ValueError:  # the list of what was withdrawn is full: it leaves the air all the same
+        sender.withdraw(identifier)
 
 
 def _notice(item: Item) -> Notice:

@@ -3,9 +3,12 @@
 import asyncio
 import json
 import secrets
+import shutil
 import signal
 import socket
+import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -24,14 +27,16 @@ from config.secret import Secret
 from dispatcher import cap
 from dispatcher.clock import ManualClock, SystemClock
 from dispatcher.errors import ModeLeak
-from dispatcher.model.delivery import Outcome
+from dispatcher.model.delivery import Outcome, Receipt
 from dispatcher.model.mode import Drill, Live
 from dispatcher.model.rendering import Rendering
 from drills.world.wifi_multicast import STATIONS, World
-from multicast import report
-from multicast.keys import SenderKey
+from multicast import report, udp
+from multicast.keys import BadKey, SenderKey, Trust, load_sender, load_trust
 from multicast.manifest import Notice
 from multicast.monitor import Monitor
+from multicast.reassembly import Delivered, Reassembly
+from multicast.receiver import open_receiver
 from multicast.report import Report
 from multicast.sender import Content, open_sender
 from tests.contracts.channel_contract import (
@@ -69,7 +74,7 @@ def settings_for(world: World, **changed) -> Settings:
     said = world.settings()
     places = tuple(Place(**{**s, "secret": Secret(Path(s["secret"]["file"]).read_text())}) for s in said["stations"])
     return replace(
-        Settings(key=Path(said["key"]), reports=said["reports"], stations=places, report_every=0.5, confirm_within=2.0),
+        Settings(key=Path(said["key"]), reports=said["reports"], stations=places, report_every=0.5, confirm_within=1.0),
         **changed,
     )
 
@@ -288,6 +293,9 @@ async def test_a_forged_report_makes_no_station_count(rig):
             headers = {report.ID: "x", report.TIMESTAMP: moment, report.SIGNATURE: f"v1,{signed}"}
             assert await post(rig, "mitaka", headers, odd) == 401
         assert await post(rig, "mitaka", {}, b"x" * 200_000) == 413
+        empty = Report(1, {}, frozenset())
+        assert await post(rig, "mitaka", *report.write(empty, secret, wall())) == 204
+        assert await post(rig, "mitaka", *report.write(lie, secret, wall() - 60)) == 401
         told = await attempt(rig.channel, rendering, await members(rig.channel))
         assert {t.outcome for t in told} == {Outcome.TEMPORARY}
 
@@ -299,31 +307,163 @@ async def test_what_somebody_else_sends_to_the_group_is_kept_by_no_receiver(rig)
     endpoint = rig.world.endpoint(0)
     async with open_sender(endpoint, tsi=1, key=thief, wall=wall) as sender:
         await sender.show(forged, [Content("index.html", "text/html", b"<p>go home</p>")])
-        await sender.sent(200)
+        await sender.sent(60)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as noise:
         noise.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
         for length in (0, 1, 4, 40, 1472):
             noise.sendto(secrets.token_bytes(length), (endpoint.group, endpoint.port))
     monitor: Monitor = rig.world.monitors[0]
-    await until(lambda: sum(monitor.reassembly.refused.values()) > 100)
+    await until(lambda: sum(monitor.reassembly.refused.values()) > 20)
     assert {event.identifier for event in monitor.seen} == {ORDER.identifier}
     assert not list((rig.state_dir.parent / "world" / "received").rglob("forged*"))
 
 
-async def test_an_interface_that_is_not_there_keeps_no_other_station_from_the_air(rig, tmp_path):
-    first, second, third = rig.channel.settings.stations
-    channel = WifiMulticast(
-        Drill,
-        replace(
-            rig.channel.settings, stations=(replace(first, interface="nosuch0"), second, third), reports="127.0.0.1:0"
-        ),
-        replace(surroundings(tmp_path / "other"), clock=CLOCK),
+async def test_an_interface_that_is_not_there_is_temporary_in_its_words_and_the_other_stations_take_it(tmp_path):
+    async with that_night(tmp_path) as world:
+        settings = settings_for(world, confirm_within=2.0)
+        first, *others = settings.stations
+        settings = replace(settings, stations=(replace(first, interface="nosuch0"), *others))
+        channel = WifiMulticast(Drill, settings, replace(surroundings(tmp_path / "state"), clock=CLOCK))
+        async with channel.open(Memory()):
+            rendering = channel.render(ORDER, await channel.audience(OSAWA))
+            told = {t.address: t for t in await attempt(channel, rendering, await members(channel))}
+            assert told[first.name].outcome is Outcome.TEMPORARY
+            assert "nosuch0" in told[first.name].words
+            assert {told[p.name].outcome for p in others} == {Outcome.TAKEN}
+            probe = await channel.probe()
+            assert not probe.is_up
+            assert "nosuch0" in probe.words
+
+
+@pytest.mark.namespaces
+def test_a_station_whose_interface_went_and_came_back_is_on_the_air_again(tmp_path):
+    """In a network of its own (this file as a program, below): there an interface can be taken away and put back."""
+    run = subprocess.run(
+        [shutil.which("unshare") or "/usr/bin/unshare", "-rn", sys.executable, "-m", __name__, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == ["heard", "gone", "heard"]
+
+
+async def gone_and_back(folder: Path) -> None:
+    """Prints when the air of one station is heard on its interface, when the station has trouble, when it is heard again."""
+
+    def interface(*words: str) -> None:
+        subprocess.run(["/usr/sbin/ip", *words], check=True)
+
+    def appears() -> None:
+        interface("link", "add", "wifi0", "type", "veth", "peer", "name", "phone0")
+        for name in ("wifi0", "phone0"):
+            interface("link", "set", name, "up")
+        interface("address", "add", "10.9.0.1/24", "dev", "wifi0")
+
+    interface("link", "set", "lo", "up")
+    appears()
+    key = SenderKey.generate("Exercise", now_s=wall())
+    key.save(folder / "key")
+    place = Place(name="s", interface="wifi0", secret=Secret("x" * 16))
+    settings = Settings(key=folder / "key", reports="127.0.0.1:8184", stations=(place,), confirm_within=0.1)
+    channel = WifiMulticast(Drill, settings, replace(surroundings(folder / "state"), clock=CLOCK))
+
+    async def heard() -> None:
+        reassembly = Reassembly(
+            tsi=1, trust=Trust(sender=key.public, status="Exercise"), wall=wall, clock=time.monotonic
+        )
+        async with open_receiver(place.endpoint, reassembly) as events, asyncio.timeout(20):
+            async for event in events:
+                if isinstance(event, Delivered):
+                    break
+        sys.stdout.write("heard\n")
+
     async with channel.open(Memory()):
-        await until(lambda: all(channel._stations[p.name].trouble is None for p in (second, third)))
-        probe = await channel.probe()
-        assert not probe.is_up
-        assert "nosuch0" in probe.words
+        await attempt(channel, channel.render(ORDER, await channel.audience(OSAWA)), await members(channel))
+        await heard()
+        interface("link", "delete", "wifi0")
+        await until(lambda: channel._stations["s"].trouble)
+        sys.stdout.write("gone\n")
+        appears()
+        await heard()
+
+
+async def test_a_live_receiver_in_reach_of_a_drill_shows_nothing(rig):
+    """Neither when it is set up with the drill's key, nor when that key was passed off as one for Actual."""
+    with pytest.raises(BadKey, match="Exercise"):
+        load_trust(Path(f"{rig.channel.settings.key}.pub"), "Actual")
+    taken_in = Trust(sender=load_sender(rig.channel.settings.key).public, status="Actual")
+    live = Reassembly(tsi=1, trust=taken_in, wall=wall, clock=time.monotonic)
+    async with open_receiver(rig.world.endpoint(0), live) as events, asyncio.TaskGroup() as tasks:
+
+        async def first() -> object:
+            return await anext(events)
+
+        watching = tasks.create_task(first())
+        await sent(rig)
+        await until(lambda: live.refused["bad manifest"])
+        assert not watching.done()
+        watching.cancel()
+
+
+async def test_what_ends_while_the_node_runs_leaves_the_air_and_the_disk(rig):
+    ends = CLOCK.now() + timedelta(seconds=2)
+    short = replace(ORDER, info=tuple(replace(i, expires=ends) for i in ORDER.info))
+    await sent(rig, short)
+    stations = rig.channel._stations.values()
+    assert all(station._sender.carousel.notices for station in stations)
+    await until(lambda: not list((rig.state_dir / "on_air").glob("*.json")))
+    assert CLOCK.now() >= ends
+    await until(lambda: not any(station._sender.carousel.notices for station in stations))
+
+
+async def test_altered_packets_are_kept_by_no_receiver_and_cost_it_nothing(rig):
+    endpoint = rig.world.endpoint(0)
+    reassembly = rig.world.monitors[0].reassembly
+    heard: list[bytes] = []
+    with udp.open_for_receiving(endpoint) as sock:
+        rendering = rig.channel.render(ORDER, await rig.channel.audience(OSAWA))
+        await until_taken(rig.channel, rendering, await members(rig.channel))
+        while len(heard) < 40 and (datagram := udp.receive(sock)):
+            heard.append(datagram[0])
+    reserved = reassembly.reserved_bytes
+    kept = {path: path.read_bytes() for path in (rig.state_dir.parent / "world" / "received").rglob("*.*")}
+    before = sum(reassembly.refused.values())
+    with udp.open_for_sending(endpoint) as noise:
+        for number, datagram in enumerate(heard):
+            # The TOI goes to one never used, so that no receiver can say that it has this object already.
+            fresh = datagram[:12] + (number + 1).to_bytes(4, "big") + datagram[16:-1] + bytes([datagram[-1] ^ 1])
+            noise.send(fresh)
+            noise.send(datagram[: len(datagram) // 2])
+    await until(lambda: sum(reassembly.refused.values()) - before >= len(heard))
+    assert reassembly.reserved_bytes <= reserved
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert {event.identifier for event in rig.world.monitors[0].seen} == {ORDER.identifier}
+
+
+async def test_what_a_station_verified_is_kept_as_its_receipt_once(rig):
+    rendering = await sent(rig)
+    await until(lambda: len(rig.inbox.received) >= len(STATIONS))
+    reports = [monitor.reassembly.packets for monitor in rig.world.monitors]
+    await until(lambda: all(m.reassembly.packets > n for m, n in zip(rig.world.monitors, reports, strict=True)))
+    assert sorted((r.address, r.identifier, r.receipt) for r in rig.inbox.received) == sorted(
+        (name, rendering.identifier, Receipt.DELIVERED) for name in STATIONS
+    )
+
+
+async def test_what_the_carousel_has_no_room_for_says_so_and_a_retraction_makes_its_own_room(rig):
+    """A manifest names 63 files; each of these orders has five. The one that found no room does not take the 取消's."""
+    crowd = [replace(ORDER, identifier=f"mitaka-20260914-1{n:03d}") for n in range(12)]
+    audience = await rig.channel.audience(OSAWA)
+    to = await members(rig.channel)
+    async with asyncio.TaskGroup() as tasks:
+        for alert in crowd:
+            tasks.create_task(attempt(rig.channel, rig.channel.render(alert, audience), to))
+    told = await attempt(rig.channel, rig.channel.render(ORDER, audience), to)
+    assert {t.outcome for t in told} == {Outcome.TEMPORARY}
+    assert all("63" in t.words for t in told)
+    assert len(await until_taken(rig.channel, rig.channel.render(retraction(crowd[0]), audience), to)) == len(STATIONS)
 
 
 async def test_the_monitor_of_the_command_line_makes_its_station_count(rig, tmp_path):
@@ -388,3 +528,7 @@ async def test_settings_that_cannot_work_are_named(rig, changed, where):
 def test_a_station_needs_a_group_a_name_and_a_secret_worth_the_word():
     place = Place(name="a b", group="10.0.0.1", interface="eth1", secret=Secret("short"))
     assert [where for where, _ in place.problems()] == ["name", "secret", "group"]
+
+
+if __name__ == "__main__":
+    asyncio.run(gone_and_back(Path(sys.argv[1])))
