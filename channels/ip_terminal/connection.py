@@ -313,6 +313,10 @@ class Connection(asyncio.Protocol):
                 receipt = read_receipt(packet.payload, tid, self.terminal.mac_key)
             except Forged as forged:
                 return self._rejected(packet, Reason.PAYLOAD_FORMAT_INVALID, str(forged))
+            if not self._endpoint.is_plausible(receipt):
+                return self._rejected(
+                    packet, Reason.QUOTA_EXCEEDED, "too many receipts of messages that were never sent"
+                )
             self._unrecorded += 1
             if self._unrecorded == MOST_UNRECORDED:
                 assert self._transport is not None

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import itertools
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +41,12 @@ MOST_AT_ONCE: Final = 4
 """Connections of one terminal: its own, and those of whoever looks after it. One more and the oldest goes."""
 SPARE_CONNECTIONS: Final = 200
 LONGEST_SAYING: Final = 200
+MOST_SENT: Final = 1_000
+"""Messages that are remembered as sent by this process."""
+MOST_UNHEARD_OF: Final = 64
+"""Receipts an hour of one terminal for messages that this process has not sent. After a restart they come, and are few; a
+terminal in a thief's hand could otherwise fill the ledger with messages that never were."""
+UNHEARD_OF_WINDOW_S: Final = 3600.0
 
 _SAYS: Final = {state: Receipt(state.value) for state in State}
 
@@ -145,6 +152,9 @@ class Endpoint:
         self._attempts: set[Attempt] = set()
         self._receipts: list[tuple[Connection, int, Received]] = []
         self._have_receipts = asyncio.Event()
+        self._sent: dict[str, None] = {}
+        self._unheard_of: Counter[str] = Counter()
+        self._window_s = self.now_s()
         self._numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
 
@@ -192,6 +202,9 @@ class Endpoint:
         self, identifier: str, payload: bytes, tids: Sequence[str], tell: Callable[[Told], None], wait_s: float
     ) -> None:
         """One attempt; every terminal is told of by the end, `wait_s` at most after the last was written to."""
+        self._sent[identifier] = None
+        if len(self._sent) > MOST_SENT:
+            del self._sent[next(iter(self._sent))]
         attempt = Attempt(identifier, payload, tids, tell)
         self._attempts.add(attempt)
         try:
@@ -309,6 +322,16 @@ class Endpoint:
         log.info("terminal.dropped", reason=reason)
 
     # -- receipts --------------------------------------------------------------------------------------------------
+
+    def is_plausible(self, receipt: TerminalReceipt) -> bool:
+        """Of a message that was sent, or one of the few that may have been sent before this process began."""
+        if receipt.mid in self._sent:
+            return True
+        if self.now_s() - self._window_s > UNHEARD_OF_WINDOW_S:
+            self._window_s = self.now_s()
+            self._unheard_of.clear()
+        self._unheard_of[receipt.tid] += 1
+        return self._unheard_of[receipt.tid] <= MOST_UNHEARD_OF
 
     def receipt(self, connection: Connection, packet_id: int, receipt: TerminalReceipt) -> None:
         received = Received(receipt.mid, self._kind, receipt.tid, _SAYS[receipt.state], receipt.at)

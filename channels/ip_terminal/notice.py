@@ -283,7 +283,8 @@ def read_receipt(payload: bytes, tid: str, mac_key: bytes) -> TerminalReceipt:
     if not hmac.compare_digest(tail, _receipt_tail(_mac(mac_key, head))):
         raise Forged("not sealed with this terminal's key")
     try:
-        values = json.loads(head.decode() + "}")
+        text = head.decode() + "}"
+        values, end = _READ(text)
         receipt = TerminalReceipt(
             mid=values["mid"],
             tid=values["tid"],
@@ -294,11 +295,12 @@ def read_receipt(payload: bytes, tid: str, mac_key: bytes) -> TerminalReceipt:
         is_possible = 0 < len(receipt.mid) <= LONGEST_ID and receipt.mid.isprintable() and receipt.at.tzinfo is not None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Forged("sealed, and yet no receipt") from error
-    if not is_possible or receipt.tid != tid:
+    if not is_possible or receipt.tid != tid or end != len(text):
         raise Forged("sealed, and yet a receipt of another terminal or of no message")
     return receipt
 
 
+_READ: Final = json.JSONDecoder().raw_decode
 _STATES: Final[Mapping[str, State]] = {state.value: state for state in State}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from channels.ip_terminal.connection import MOST_PACKETS_PER_S, MOST_UNRECORDED
-from channels.ip_terminal.endpoint import MOST_AT_ONCE, ConnectionLimits
+from channels.ip_terminal.endpoint import MOST_AT_ONCE, MOST_UNHEARD_OF, ConnectionLimits
 from channels.ip_terminal.notice import State, Up, topic_of
 from channels.ip_terminal.packets import (
     ConnAck,
@@ -179,6 +179,25 @@ async def test_a_forged_receipt_is_never_recorded_and_never_acknowledged(tmp_pat
         answer = await wire.next()
         assert answer is None if version == 4 else answer == PubAck(7, Reason.PAYLOAD_FORMAT_INVALID)
         assert not at.inbox.received
+
+
+@pytest.mark.parametrize("version", [4, 5])
+async def test_a_stolen_terminal_cannot_fill_the_ledger_with_messages_that_never_were(tmp_path, version):
+    clock = ManualClock(SENT)
+    async with site(tmp_path, clock=clock) as at:
+        async with at.terminal("T0001", version) as wire:
+            for number in range(1, MOST_UNHEARD_OF + 1):
+                wire.receipt("T0001", mid=f"never-{number}", packet_id=number)
+                assert await wire.next() == PubAck(number)
+            wire.receipt("T0001", mid="never-again", packet_id=99)
+            answer = await wire.next()
+            assert answer is None if version == 4 else answer == PubAck(99, Reason.QUOTA_EXCEEDED)
+        async with at.terminal("T0001", version) as wire:
+            await send(at)  # says UNKNOWN: nobody acknowledges it
+            await wire.next()
+            wire.receipt("T0001", mid="m-1", packet_id=1)
+            assert await wire.next() == PubAck(1)
+        assert len(at.inbox.received) == MOST_UNHEARD_OF + 1
 
 
 # -- sending -------------------------------------------------------------------------------------------------------
