@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 from channels.wifi_multicast.inlet import inlet
 from channels.wifi_multicast.item import AIR, Announcement, Item, Shelf
-from channels.wifi_multicast.page import page, plain
+from channels.wifi_multicast.page import page, plain, standing
 from channels.wifi_multicast.station import Air, Station
 from config.secret import Secret
 from config.units import BitsPerSecond, Seconds
@@ -265,9 +265,9 @@ class WifiMulticast(Channel[M, Settings]):
             raise InvalidInput([Finding("info", f"{alert.identifier} has no text in any language")])
         if alert.expires is None:
             raise InvalidInput([Finding("expires", "いつまで流すかが決まりません (no end, so no end to the carousel)")])
-        texts: tuple[Text, ...] = tuple(Text(info.language, plain(info)) for info in alert.info)
+        texts: tuple[Text, ...] = tuple(Text(info.language, plain(info)) for info in standing(alert))
         parts = [
-            Part("index.html", "text/html; charset=utf-8", page(alert.info)),
+            Part("index.html", "text/html; charset=utf-8", page(standing(alert))),
             Part("alert.xml", cap.MEDIA_TYPE, cap.write(alert)),
             *(Part(f"notice-{t.language}.txt", "text/plain; charset=utf-8", t.words.encode()) for t in texts),
             Part(AIR, "application/json", Announcement.of(alert, alert.expires).to_bytes()),

@@ -6,10 +6,13 @@ Source: design.md §7 level colours; WCAG 2.2 §1.4.1, §3.1.2; mockups `alert.h
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from html import escape
+from typing import Any
 
-from dispatcher.model.alert import Added, Info
+from dispatcher.model.alert import Added, Alert, Info
+from dispatcher.model.draft import ENDING, verb_of
 
 _COLOURS = {
     5: ("#0C000C", "#fff"),
@@ -29,6 +32,14 @@ _STYLE = (
     "section{padding:0 1rem 1rem;border-bottom:3px solid}p{margin:.6rem 0}h1,h2{font-size:1.5rem;line-height:1.3;margin:.8rem 0}"
     ".level{margin:0 -1rem;padding:.6rem 1rem;font-weight:700}dt{font-weight:700}dd{margin:0 0 .4rem}"
 )
+
+
+def standing(alert: Alert[Any]) -> tuple[Info, ...]:
+    """What the alert still asks of people: one that ends an order names no level and no shelter, or somebody would go there."""
+    if verb_of(alert) not in ENDING:
+        return alert.info
+    over = {Added.LEVEL, Added.SHELTERS}
+    return tuple(replace(i, parameter=tuple(p for p in i.parameter if p.value_name not in over)) for i in alert.info)
 
 
 def plain(info: Info) -> str:

@@ -48,7 +48,7 @@ from tests.contracts.channel_contract import (
     surroundings,
     until_taken,
 )
-from tests.samples import OSAWA, SENT, correction, evacuation_order, retraction
+from tests.samples import OSAWA, SENT, correction, evacuation_order, lifting, retraction
 
 ORDER = evacuation_order(Drill)
 
@@ -203,6 +203,17 @@ async def test_a_correction_takes_the_place_of_the_order_and_the_receivers_hide_
         assert [notice.identifier for notice in monitor.manifest.notices] == [corrected.identifier]
         assert monitor.manifest.cancels == (ORDER.identifier,)
         await until(lambda monitor=monitor: any(e.what == "hidden" for e in monitor.seen))
+
+
+@pytest.mark.parametrize("ends", [retraction, lifting])
+async def test_what_ends_an_order_sends_nobody_to_a_shelter(rig, ends):
+    audience = await rig.channel.audience(OSAWA)
+    shelters = {"index.html": "大沢台小学校", "notice-ja.txt": "大沢台小学校", "notice-en-US.txt": "Osawadai"}
+    for alert, is_named in ((ORDER, True), (ends(ORDER), False)):
+        rendering = rig.channel.render(alert, audience)
+        for name, shelter in shelters.items():
+            assert (shelter in rendering.part(name).decode()) is is_named
+        assert ("警戒レベル4" in rendering.part("index.html").decode()) is is_named
 
 
 async def test_what_was_replaced_never_comes_back_on_the_air(rig):
