@@ -30,6 +30,7 @@ from dispatcher.staff.api import application
 from dispatcher.staff.desk import Desk
 from dispatcher.staff.sessions import People, Person
 from dispatcher.steps.dispatch import CLOCK
+from dispatcher.steps.render import Renderer
 from dispatcher.tracking.acknowledgement import Acknowledgements, Returned
 
 RETURN_LOOK_S = 0.25
@@ -86,7 +87,7 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
             channels[kind] = classes[kind](mode, settings, around)
             await stack.enter_async_context(channels[kind].open(Acknowledgements(ledger, kind, returned)))
         sender = f"{site.node}@{urlsplit(site.residents.url).hostname or 'localhost'}"
-        path = Path(mode, city, channels, ledger, clock, sender, site.residents.url.rstrip("/"))
+        path = Path(mode, city, channels, ledger, clock, sender, site.residents.url.rstrip("/"), Renderer(channels))
         people = People([Person(p.name, tuple(p.roles), p.token_hash) for p in site.staff])
         desk = Desk(path, people)
         if "website" in site.channels:

@@ -11,10 +11,8 @@ staff/desk.py; how a medium is reached stands in channels/.
 Source: design.md §2.
 """
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, cast
 
@@ -34,10 +32,8 @@ from dispatcher.steps.address import address
 from dispatcher.steps.approve import alert_of, fingerprint
 from dispatcher.steps.dispatch import CLOCK, dispatch
 from dispatcher.steps.lint import lint
-from dispatcher.steps.render import render, what_does_not_fit
+from dispatcher.steps.render import Renderer, what_does_not_fit
 from dispatcher.steps.send import send
-
-KEPT_RENDERINGS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +64,7 @@ class Path(Generic[M]):
     """CAP sender: who speaks, as a globally unique name."""
     web: str
     """Where residents read the site."""
-    _renderings: OrderedDict[tuple[str, str], Rendering[M]] = field(default_factory=OrderedDict)
-    """Lately used; what falls out is rendered anew."""
+    renderer: Renderer[M]
 
     async def prepare(self, draft: Draft, at: datetime) -> Prepared[M]:
         """The draft as it would go out at that moment. Nothing is written.
@@ -87,8 +82,7 @@ class Path(Generic[M]):
             web=self.web,
             references=await self._references(draft),
         )
-        # Drawing a TV loop takes a third of a second: not on the loop that everybody else lives on.
-        renderings: Mapping[str, Rendering[M]] = await asyncio.to_thread(render, alert, audiences, self.channels)
+        renderings: Mapping[str, Rendering[M]] = await self.renderer.render(alert, audiences)
         findings = (*lint(alert, now=self.clock.now()), *what_does_not_fit(renderings))
         return Prepared(alert, audiences, renderings, findings, fingerprint(alert, renderings, audiences))
 
@@ -127,20 +121,13 @@ class Path(Generic[M]):
 
     async def _rendering(self, identifier: str, kind: str) -> Rendering[M]:
         """What was approved, rendered from the CAP message that the ledger holds."""
-        key = (identifier, kind)
-        if key in self._renderings:
-            self._renderings.move_to_end(key)
-            return self._renderings[key]
         issued = await self.ledger.alert(identifier)
         alert = cap.read(issued.cap_xml)
         require(self.mode, alert)
         audience = await self.channels[kind].audience(alert.quarters)
-        rendering = await asyncio.to_thread(self.channels[kind].render, cast("Alert[M]", alert), audience)
+        rendering = (await self.renderer.render(cast("Alert[M]", alert), {kind: audience}))[kind]
         if rendering.digest != issued.renderings[kind]:
             await self.ledger.append(Event("rendering.differs", identifier, {"channel": kind}))
-        self._renderings[key] = rendering
-        while len(self._renderings) > KEPT_RENDERINGS:
-            self._renderings.popitem(last=False)
         return rendering
 
     async def chain(self, draft: Draft) -> Sequence[IssuedAlert]:
