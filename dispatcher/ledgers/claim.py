@@ -22,9 +22,6 @@ from dispatcher.ledgers.transaction import Transaction
 from dispatcher.model.audience import Destination
 from dispatcher.model.delivery import DeliveryEvent, DeliveryState, Priority
 
-AT_ONCE = 24
-"""Claims in one turn at most, so that a more urgent one never waits long for its own turn."""
-
 
 @dataclass(slots=True)
 class Claimed:
@@ -62,7 +59,7 @@ def claim(
     chosen: list[Any] = []
     for lane in sorted((lane for lane in locked if lane.channel in urgent), key=lambda lane: urgent[lane.channel]):
         lane.refill(t.now)
-        room = min(slots, AT_ONCE) - len(chosen)
+        room = slots - len(chosen)
         chosen += _choose(t, lane, room, claimed)
         claimed.next_look_s = min(claimed.next_look_s, lane.next_look_s(t.now))
     if chosen:
@@ -70,7 +67,7 @@ def claim(
     changed = [lane for lane in locked if lane.is_changed]
     if changed:
         t.connection.execute(_KEEP_LANE, [_kept(lane) for lane in changed])
-    claimed.is_more |= len(chosen) >= AT_ONCE
+    claimed.is_more |= 0 < slots <= len(chosen)
     return claimed
 
 

@@ -18,6 +18,7 @@ from dispatcher.clock import Clock
 from dispatcher.errors import Standby, StorageFull
 from dispatcher.ledger import Attempted, Claim
 from dispatcher.ledgers.beat import Beaten, beat, prepare, release
+from dispatcher.ledgers.complete import complete
 from dispatcher.ledgers.opening import Identity
 from dispatcher.ledgers.store import Store, Urgency
 from dispatcher.ledgers.transaction import Transaction
@@ -73,7 +74,7 @@ class Outbox:
         try:
             await self._lasting(partial(prepare, limits=self._lanes))
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._store.listen())
+                tasks.create_task(self._store.tend())
                 tasks.create_task(self._beats())
                 tasks.create_task(self._turns(tasks))
         except* Standby as refused:
@@ -100,7 +101,8 @@ class Outbox:
             self._store.news.clear()
             finished, self._finished = self._finished, []
             turned = await self._lasting(partial(self._turn, finished=finished))
-            for attempted in finished:
+            self._finished[:0] = turned.later
+            for attempted in turned.completed:
                 self._held.pop(int(attempted.claim.token), None)
             self._report(turned)
             if self._is_safe:  # else they are found as orphans, by this node or by the next
@@ -113,8 +115,8 @@ class Outbox:
                 self._wake_in(turned.next_look_s, tasks)
 
     def _turn(self, t: Transaction, finished: Sequence[Attempted]) -> Turned:
-        free = self._concurrency - len(self._held) + len(finished)
-        return turn(t, self._me.incarnation, self._lanes, finished, free if self._is_safe else 0)
+        free = self._concurrency - len(self._held)
+        return turn(t, self._me.incarnation, self._lanes, finished, free if self._is_safe else None)
 
     @property
     def _is_safe(self) -> bool:
@@ -197,10 +199,9 @@ class Outbox:
     async def _leave(self) -> None:
         """Complete what has ended and put back the rest. Where that fails, the lease runs out instead."""
         finished, self._finished = self._finished, []
-        self._safe_until = -math.inf
         try:
             async with asyncio.timeout(LEAVE_TIMEOUT_S):
-                await self._store.write(partial(self._turn, finished=finished), Urgency.OUTBOX)
+                await self._store.write(partial(complete, limits=self._lanes, finished=finished), Urgency.OUTBOX)
                 await self._store.write(partial(release, me=self._me), Urgency.OUTBOX)
         except (TimeoutError, StorageFull, Standby) as failure:
             log.warning("ledger.retrying", reason=type(failure).__name__)

@@ -131,7 +131,8 @@ class PostgresStore(Store):
                     raise
                 await self.clock.sleep(PAUSE_S)
 
-    async def listen(self) -> None:
+    async def tend(self) -> None:
+        """Set `news` when another node has left something to claim."""
         while True:
             try:
                 await self._listen_once()

@@ -10,6 +10,7 @@ Source: SQLite "Write-Ahead Logging" §2, "PRAGMA synchronous", "Result and Erro
 import asyncio
 import fcntl
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -24,11 +25,17 @@ from dispatcher.ledgers.chain import Head
 from dispatcher.ledgers.dialect import Sqlite
 from dispatcher.ledgers.opening import Identity, create, take_place
 from dispatcher.ledgers.store import Store
+from dispatcher.log import logger
 from dispatcher.model.mode import Mode
 
 T = TypeVar("T")
+log = logger(__name__)
+
 READERS = 4
 """Looks at the same time at most; more wait."""
+CHECKPOINT_S = 1.0
+LOG_PAGES = 16_384
+"""When the log has grown to that (64 MB) the writer does it himself."""
 _FULL = {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE"}
 """What SQLite says when the disk takes nothing: as such, or as a write that failed."""
 
@@ -89,8 +96,19 @@ class SqliteStore(Store):
     async def reconnect(self) -> None:
         """A file is never out of reach."""
 
-    async def listen(self) -> None:
-        """There is one node to a file."""
+    async def tend(self) -> None:
+        """Move the log into the file, beside the writer, who would otherwise stand still for it."""
+        while True:
+            await self.clock.sleep(CHECKPOINT_S)
+            await asyncio.get_running_loop().run_in_executor(self._readers, self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        # Not through SQLAlchemy's connection, which would begin a transaction, and in one there is no checkpoint.
+        with closing(self._reading.raw_connection()) as connection:
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
+            except sqlite3.OperationalError as error:  # a full disk, for one: the log stays, and the next time comes
+                log.warning("ledger.retrying", reason=str(error))
 
     def close(self) -> None:
         self._readers.shutdown()
@@ -111,7 +129,7 @@ def _engine(path: Path, begin: str) -> sa.Engine:
         connection.isolation_level = None  # we say BEGIN ourselves; sqlite3 would say it only before the first write
         # A tampered file may hold text that is not UTF-8; audit.py must be able to read it.
         connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", f"wal_autocheckpoint={LOG_PAGES}"):
             connection.execute(f"PRAGMA {pragma}")
 
     @sa.event.listens_for(engine, "begin")

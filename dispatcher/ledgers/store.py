@@ -103,8 +103,8 @@ class Store(ABC):
         """Return when there is a connection again."""
 
     @abstractmethod
-    async def listen(self) -> None:
-        """Until cancelled, set `news` when another node has left something to claim."""
+    async def tend(self) -> None:
+        """Until cancelled, what the engine needs beside: hear other nodes' news, keep the log short."""
 
     async def write(self, work: Work[T], urgency: Urgency = Urgency.STAFF) -> T:
         """Run `work` in a transaction, maybe with others; durable on return. It may run more than once, and counts once.
@@ -135,6 +135,8 @@ class Store(ABC):
                 group = self._take()
                 if group:
                     await self._serve(group)
+                    # Those who got their results now may have more to write, and go together into the next.
+                    await self.clock.sleep(0)
                 else:
                     self._some.clear()
         finally:

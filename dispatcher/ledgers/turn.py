@@ -20,23 +20,41 @@ from dispatcher.ledgers.schema import deliveries, is_waiting
 from dispatcher.ledgers.transaction import Transaction
 from dispatcher.model.delivery import DeliveryState
 
+AT_ONCE = 64
+"""Claims, and ends of attempts, in one turn at most, so that something urgent never waits long for its own turn."""
+FEW = 8
+"""The same for a turn that shares its transaction with something new."""
+
 
 @dataclass(slots=True)
 class Turned:
     """What a turn came to."""
 
     claimed: Claimed
+    completed: Sequence[Attempted]
+    later: Sequence[Attempted]
+    """Ended attempts that the next turn completes."""
     deferred: Deferred = field(default_factory=list)
     next_look_s: float = math.inf
     """When time alone will bring something to do."""
 
 
-def turn(t: Transaction, owner: str, limits: Mapping[str, Limits], finished: Sequence[Attempted], slots: int) -> Turned:
-    """As the module says. `slots`: how many more attempts this node can run."""
-    deferred = complete(t, limits, finished)
+def turn(
+    t: Transaction, owner: str, limits: Mapping[str, Limits], finished: Sequence[Attempted], slots: int | None
+) -> Turned:
+    """As the module says.
+
+    `slots`: how many more attempts this node can run, those that have ended counted as running; None: it may claim
+    nothing now.
+    """
+    # Staff may have issued something in this very transaction: then it is soon over, and theirs on its way.
+    at_once = FEW if t.has_work else AT_ONCE
+    completed, later = finished[:at_once], finished[at_once:]
+    deferred = complete(t, limits, completed)
     next_due_s = _promote(t)
-    claimed = claim(t, owner, limits, finished, slots)
-    return Turned(claimed, deferred, min(next_due_s, claimed.next_look_s))
+    room = 0 if slots is None else min(slots + len(completed), at_once)
+    claimed = claim(t, owner, limits, completed, room)
+    return Turned(claimed, completed, later, deferred, min(next_due_s, claimed.next_look_s))
 
 
 def _promote(t: Transaction) -> float:

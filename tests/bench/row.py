@@ -31,3 +31,9 @@ def at_most(name: str, ours: float, baseline: float, unit: str, bound: float) ->
 def absolute_at_most(name: str, ours: float, bound: float, unit: str) -> Row:
     """A promise in absolute terms (seconds to a retraction, notices lost): the bound itself stands as the baseline."""
     return Row(name, ours, bound, unit, ours / bound if bound else 0.0, f"≤ {bound:g} {unit}", ours <= bound)
+
+
+def within(name: str, ours: float, baseline: float, bound: float, unit: str) -> Row:
+    """A promise in absolute terms whose baseline was measured all the same: `ratio` says how far ours is from it."""
+    ratio = ours / baseline if baseline else float("inf")
+    return Row(name, ours, baseline, unit, ratio, f"≤ {bound:g} s", ours <= bound)

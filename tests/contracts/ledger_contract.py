@@ -453,13 +453,14 @@ class LedgerContract(ABC):
         lanes = {"website": Limits(concurrency=1, breaker_failures=4, breaker_open_s=15)}
         async with place.open(clock=clock) as ledger, sending(ledger, sender, lanes):
             await ledger.issue(issued(), deliveries(10), said())
-            await until(lambda: len(sender.claims) == 4)
+            await until(lambda: place.read("SELECT failures FROM lanes WHERE channel = 'website'") == [(4,)])
+            assert len(sender.claims) == 4
             for _ in range(14):
                 clock.advance(1.0)
                 await turns_pass(ledger)
             assert len(sender.claims) == 4
             clock.advance(1.5)
-            await until(lambda: len(sender.claims) == 5)
+            await until(lambda: place.read("SELECT failures FROM lanes WHERE channel = 'website'") == [(5,)])
             await turns_pass(ledger)
             assert len(sender.claims) == 5, "the trial failed, so the breaker is open again"
             sender.answer = taken
