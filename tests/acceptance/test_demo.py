@@ -1,5 +1,7 @@
 """The demo through its public door: one order and its retraction reach every medium there is, and every text says that it is a drill."""
 
+import email
+import email.policy
 import json
 import subprocess
 import sys
@@ -42,6 +44,61 @@ def test_everything_is_taken_and_nothing_failed(played):
         assert channel["failed"] == 0, kind
         assert channel["last_taken_ms"] >= 0, kind
         assert channel["first_byte_ms"] >= 0, kind
+
+
+def test_there_are_the_six_media_of_the_card(played):
+    assert played[0]["channels"].keys() == {
+        "website",
+        "social",
+        "cable_tv",
+        "email_list",
+        "ip_terminal",
+        "wifi_multicast",
+    }
+
+
+def test_the_terminals_of_the_quarter_are_acknowledged_and_the_others_stay_silent(played):
+    terminals = played[0]["channels"]["ip_terminal"]
+    assert terminals["destinations"] == terminals["delivered"] == terminals["acknowledged"] == 10
+    assert terminals["silent"] == 62
+    kept = sorted((played[1] / "ip_terminal").glob("*.jsonl"))
+    assert len(kept) == 10
+    for path in kept:
+        lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        assert [line["verb"] for line in lines] == ["issue"] * 3 + ["retract"] * 3
+        assert lines[0]["volume"] == "maximum"
+        for line in lines:
+            is_told(line["language"], line["text"])
+            assert line["answered"].keys() == {"delivered", "displayed", "acknowledged"}
+
+
+def test_each_mail_bears_the_banner_and_the_place(played):
+    mails = [
+        email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        for path in (played[1] / "email_list").glob("*.eml")
+    ]
+    assert len(mails) == 2 * played[0]["channels"]["email_list"]["destinations"]
+    for mail in mails:
+        is_told(mail["Content-Language"], mail["Subject"])
+        is_told(mail["Content-Language"], mail.get_content())
+    assert sum("取消" in mail["Subject"] or "CANCELLED" in mail["Subject"] for mail in mails) == len(mails) // 2
+
+
+def test_each_station_holds_the_notice_and_its_retraction_in_every_language(played):
+    stations = [path for path in (played[1] / "wifi_multicast").iterdir() if path.is_dir()]
+    assert len(stations) == played[0]["channels"]["wifi_multicast"]["destinations"] == 3
+    for station in stations:
+        texts = sorted(station.rglob("notice-*.txt"))
+        assert len(texts) == 6
+        for text in texts:
+            is_told(text.stem.removeprefix("notice-"), text.read_text("utf-8"))
+
+
+def is_told(language: str, words: str) -> None:
+    """A text bears the drill's banner in its language, and the place."""
+    banner, place = ("【訓練】", "大沢") if language.startswith("ja") else ("[DRILL]", "Osawa")
+    assert banner in words
+    assert place in words
 
 
 def test_each_medium_that_carried_the_order_carries_the_retraction_within_30_s(played):

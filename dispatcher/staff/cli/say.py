@@ -15,6 +15,8 @@ from rich.live import Live as LiveDisplay
 from rich.table import Table
 from rich.text import Text
 
+from dispatcher.model.draft import WORDS
+
 STRIPS = {"live": ("本番 LIVE", "bold white on #7D0A12"), "drill": ("訓練 DRILL", "bold white on #0B3F96")}
 LEVELS = {5: "white on #0C000C", 4: "white on #AA00AA", 3: "black on #FF2800"}
 NAMES = {
@@ -25,8 +27,9 @@ NAMES = {
     "ip_terminal": "IP 告知端末",
     "wifi_multicast": "駅前 Wi-Fi",
 }
-UNCOUNTED = frozenset({"website", "social", "cable_tv", "wifi_multicast"})
-"""Channels that reach nobody by name."""
+UNCOUNTED = frozenset({"website", "social", "cable_tv", "email_list", "wifi_multicast"})
+"""Channels whose readers send nothing back: a mail that the relay took may lie unread."""
+STATES = {"dispatching": "送信を始めました", "live": "発表中", "ended": "終わりました", "closed": "閉じました"}
 
 
 def console(*, to_stderr: bool = False) -> Console:
@@ -44,7 +47,7 @@ def board(mode: str, boards: Sequence[Mapping[str, Any]], foot: str = "") -> Gro
     pieces: list[Any] = [strip(mode)]
     for each in boards:
         pieces += [
-            Text(f"{each['alert']['identifier']}  {each['alert']['verb']}  {each['alert']['state']}", style="bold"),
+            Text(_head(each["alert"]), style="bold"),
             _lines(each),
         ]
     if foot:
@@ -52,10 +55,15 @@ def board(mode: str, boards: Sequence[Mapping[str, Any]], foot: str = "") -> Gro
     return Group(*pieces)
 
 
+def _head(alert: Mapping[str, Any]) -> str:
+    verb, state = alert["verb"], alert["state"]
+    return f"{WORDS.get(verb, verb)} {verb}  {STATES.get(state, state)} {state}  {alert['identifier']}"
+
+
 def _lines(each: Mapping[str, Any]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, expand=False, pad_edge=False)
     table.add_column("媒体\nchannel", no_wrap=True)
-    for head in ("宛先\nto", "受領\ntaken", "着信\ndelivered", "確認\nread", "不達\nfailed", "再送中\nretrying"):
+    for head in ("宛先\nto", "受領\ntaken", "着信\narrived", "確認\nread", "不達\nfailed", "再送\nretry"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("状態\nstate", min_width=6)
     for line in each["channels"]:
