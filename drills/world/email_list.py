@@ -6,6 +6,7 @@ Source: RFC 5321; RFC 3207; RFC 4954; facts.md §Mail.
 """
 
 import asyncio
+import logging
 import random
 import secrets
 import socket
@@ -29,6 +30,9 @@ LANGUAGES = ("ja", "ja", "ja", "ja", "ja-x-easy", "en-US")
 """As they are drawn: most people here read Japanese."""
 USER = "todoke"
 LOOPBACK = "127.0.0.1"
+
+# aiosmtpd warns at each login of something that it does itself.
+logging.getLogger("mail.log").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import logging
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -34,7 +35,7 @@ from dispatcher.ledger import Attempted, Claim, Event, IssuedAlert, Ledger, NewD
 from dispatcher.ledgers import open_ledger
 from dispatcher.log import to_stderr
 from dispatcher.model.audience import Destination
-from dispatcher.model.delivery import Priority
+from dispatcher.model.delivery import Priority, Received
 from dispatcher.model.mode import Drill
 from dispatcher.model.rendering import Part, Rendering
 from dispatcher.steps.send import send
@@ -45,7 +46,6 @@ SEED = "5a" * 32
 PASSWORD = b"bench"
 MAC_KEY = bytes(range(32))
 CLOCK = SystemClock()
-LOOK_EVERY_S = 0.005
 
 
 def tid_of(number: int) -> str:
@@ -146,6 +146,23 @@ async def bare(port: int) -> None:
 # -- ours -----------------------------------------------------------------------------------------------------------
 
 
+class Counting(Acknowledgements):
+    """The node's own inbox, which also says when the last receipt has been committed."""
+
+    committed = 0
+    wanted = 0
+
+    def expect(self, count: int) -> asyncio.Event:
+        self.committed, self.wanted, self.done = 0, count, asyncio.Event()
+        return self.done
+
+    async def record(self, received: Sequence[Received]) -> None:
+        await super().record(received)
+        self.committed += len(received)
+        if self.wanted and self.committed >= self.wanted:
+            self.done.set()
+
+
 def register(path: Path, count: int) -> None:
     write(
         path,
@@ -177,7 +194,8 @@ async def ours(port: int, count: int, folder: Path) -> None:
         dsn = f"sqlite:///{folder}/ledger.db"
         ledger = await stack.enter_async_context(open_ledger(dsn, mode=Drill, node="terminals", clock=CLOCK))
         returned = Returned()
-        await stack.enter_async_context(channel.open(Acknowledgements(ledger, KIND, returned)))
+        inbox = Counting(ledger, KIND, returned)
+        await stack.enter_async_context(channel.open(inbox))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         running = [
             tasks.create_task(ledger.run({KIND: channel.limits}, attempt)),
@@ -189,12 +207,14 @@ async def ours(port: int, count: int, folder: Path) -> None:
                 print(kilobytes(), flush=True)
                 continue
             payloads[mid_of(int(line))] = payload_of(int(line))
-            print(await _notice(ledger, channel, mid_of(int(line)), everybody), flush=True)
+            print(await _notice(ledger, channel, inbox, mid_of(int(line)), everybody), flush=True)
         for task in running:
             task.cancel()
 
 
-async def _notice(ledger: Ledger, channel: IpTerminal[Drill], mid: str, everybody: list[Destination]) -> float:
+async def _notice(
+    ledger: Ledger, channel: IpTerminal[Drill], inbox: Counting, mid: str, everybody: list[Destination]
+) -> float:
     """Seconds from handing the message in until the last receipt is committed."""
     now = CLOCK.now()
     expires_at = now + timedelta(hours=6)
@@ -204,11 +224,11 @@ async def _notice(ledger: Ledger, channel: IpTerminal[Drill], mid: str, everybod
         for at in range(0, len(everybody), batch)
     ]
     issued = IssuedAlert(mid, "live", "issue", Priority.LEVEL_4, now, expires_at, b"<alert/>", {}, mid)
+    done = inbox.expect(len(everybody))
     began_s = time.perf_counter()
     await ledger.issue(issued, deliveries, Event("alert.issued", mid))
     ledger.wake()
-    while (await ledger.tally(mid))[0].delivered < len(everybody):
-        await CLOCK.sleep(LOOK_EVERY_S)
+    await done.wait()
     return time.perf_counter() - began_s
 
 
