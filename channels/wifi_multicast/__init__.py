@@ -22,6 +22,7 @@ from channels.wifi_multicast.inlet import inlet
 from channels.wifi_multicast.item import AIR, Announcement, Item, Shelf
 from channels.wifi_multicast.page import page, plain, standing
 from channels.wifi_multicast.station import Air, Station
+from config.document import ConfigError, Problem
 from config.secret import Secret
 from config.units import BitsPerSecond, Seconds
 from dispatcher import cap
@@ -149,14 +150,17 @@ class WifiMulticast(Channel[M, Settings]):
 
         Raises (on entering):
             ModeLeak: the key is of the other mode.
-            keys.BadKey: it is no key.
+            ConfigError: the key cannot be used.
             OSError: the reports' address is taken.
         """
         return self._opened(inbox)
 
     @asynccontextmanager
     async def _opened(self, inbox: Inbox) -> AsyncIterator[None]:
-        key = keys.load_sender(self.settings.key)
+        try:
+            key = keys.load_sender(self.settings.key)
+        except keys.BadKey as error:
+            raise ConfigError([Problem(str(self.settings.key), 1, "channels.wifi_multicast.key", str(error))]) from None
         if key.status != self.mode.status:
             raise ModeLeak(f"{self.settings.key}: a key for {key.status} in a node of {self.mode.word}")
         await self._put_back()

@@ -23,6 +23,7 @@ import pytest
 
 from channels.wifi_multicast import Kind, Place, Settings, WifiMulticast
 from config.cities import load
+from config.document import ConfigError
 from config.secret import Secret
 from dispatcher import cap
 from dispatcher.clock import ManualClock, SystemClock
@@ -255,6 +256,13 @@ async def test_a_live_key_in_a_drill_is_refused_before_anything_is_on_the_air(ri
     SenderKey.generate("Actual", now_s=wall()).save(key)
     channel = rig.of(Drill, key=key, reports="127.0.0.1:0")
     with pytest.raises(ModeLeak, match="Actual"):
+        async with channel.open(Memory()):
+            pass
+
+
+async def test_a_key_that_is_none_is_named_as_a_problem_of_the_site_file(rig, tmp_path):
+    channel = rig.of(Drill, key=tmp_path / "none.key", reports="127.0.0.1:0")
+    with pytest.raises(ConfigError, match=r"none\.key:1: channels\.wifi_multicast\.key: .*No such file"):
         async with channel.open(Memory()):
             pass
 
