@@ -48,6 +48,8 @@ MOST_UNHEARD_OF: Final = 64
 terminal in a thief's hand could otherwise fill the ledger with messages that never were."""
 UNHEARD_OF_WINDOW_S: Final = 3600.0
 
+_Lot = list[tuple[Connection, int, Received]]
+"""Receipts with where they came from and their packet id."""
 _SAYS: Final = {state: Receipt(state.value) for state in State}
 
 log = logger("channels.ip_terminal")
@@ -150,7 +152,7 @@ class Endpoint:
         self._by_tid: dict[str, list[Connection]] = {}
         self._by_client_id: dict[str, Connection] = {}
         self._attempts: set[Attempt] = set()
-        self._receipts: list[tuple[Connection, int, Received]] = []
+        self._receipts: _Lot = []
         self._have_receipts = asyncio.Event()
         self._sent: dict[str, None] = {}
         self._unheard_of: Counter[str] = Counter()
@@ -339,22 +341,40 @@ class Endpoint:
         self._have_receipts.set()
 
     async def _recording(self, inbox: Inbox) -> None:
-        while True:
-            await self._have_receipts.wait()
-            lot, self._receipts = self._receipts[:LOT], self._receipts[LOT:]
-            if not self._receipts:
-                self._have_receipts.clear()
+        async with asyncio.TaskGroup() as writers:
             while True:
-                try:
-                    await inbox.record([received for _, _, received in lot])
-                    break
-                except (
-                    StorageFull
-                ):  # not acknowledged, not forgotten: connections that have sent their share are not read from
-                    await self._clock.sleep(FULL_PAUSE_S)
-            for connection, packet_id, received in lot:
-                connection.recorded(packet_id)
-                self._prove(received)
+                await self._have_receipts.wait()
+                lot = self._next_lot()
+                await self._make_durable(inbox, lot)
+                while self._receipts:
+                    # The ledger writes the next lot while the terminals of this one hear that theirs is kept.
+                    following = self._next_lot()
+                    writing = writers.create_task(self._make_durable(inbox, following))
+                    await self._clock.sleep(0)
+                    self._acknowledge(lot)
+                    await writing
+                    lot = following
+                self._acknowledge(lot)
+
+    def _next_lot(self) -> _Lot:
+        lot, self._receipts = self._receipts[:LOT], self._receipts[LOT:]
+        if not self._receipts:
+            self._have_receipts.clear()
+        return lot
+
+    async def _make_durable(self, inbox: Inbox, lot: _Lot) -> None:
+        received = [received for _, _, received in lot]
+        while True:
+            try:
+                return await inbox.record(received)
+            except StorageFull:
+                # Not acknowledged, not forgotten: connections that have sent their share are not read from.
+                await self._clock.sleep(FULL_PAUSE_S)
+
+    def _acknowledge(self, lot: _Lot) -> None:
+        for connection, packet_id, received in lot:
+            connection.recorded(packet_id)
+            self._prove(received)
 
     def _prove(self, received: Received) -> None:
         """A receipt proves what QoS 0 could not."""
