@@ -11,6 +11,7 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import Iterator
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
@@ -145,6 +146,23 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         say.complain(str(error))
         return 1
+    except ExceptionGroup as group:
+        # What a node's listeners and channels say no to on opening comes through the tasks that were open already.
+        known, strange = group.split((TodokeError, ConfigError, OSError))
+        if known is None or strange is not None:
+            raise
+        causes = list(_leaves(known))
+        for cause in causes:
+            say.complain(str(cause))
+        return next((cause.exit_code for cause in causes if isinstance(cause, TodokeError | ConfigError)), 1)
+
+
+def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Source: design.md §10.
 
 import asyncio
 import importlib
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from dispatcher import node
 from dispatcher.staff.sessions import new_token
 from drills.staff import APPROVER, SUBMITTER, Staff
 from drills.world import World
+from drills.world.ports import free_port
 
 CITY = "mitaka"
 
@@ -68,7 +68,7 @@ def _site(channels: Mapping[str, Mapping[str, Any]], hashes: Mapping[str, str], 
         "state_dir": str(state / "node"),
         "city": CITY,
         "residents": {"listen": urlsplit(url).netloc, "url": url},
-        "control": {"listen": f"127.0.0.1:{_free_port()}"},
+        "control": {"listen": f"127.0.0.1:{free_port()}"},
         "staff": [
             {"name": SUBMITTER, "roles": ["originator"], "token_hash": hashes[SUBMITTER]},
             {"name": APPROVER, "roles": ["approver"], "token_hash": hashes[APPROVER]},
@@ -77,8 +77,3 @@ def _site(channels: Mapping[str, Mapping[str, Any]], hashes: Mapping[str, str], 
     }
     text = yaml.safe_dump(described, allow_unicode=True, sort_keys=False).encode()
     return bind_site(text, "demo.yaml", state, {kind: channel.Settings for kind, channel in node.kinds().items()})
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import random
 import secrets
-import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -24,6 +23,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from config.city import City
 from dispatcher.clock import SystemClock
 from drills.world.certificate import certify
+from drills.world.ports import free_port
 
 SUBSCRIBERS = 120
 LANGUAGES = ("ja", "ja", "ja", "ja", "ja-x-easy", "en-US")
@@ -52,8 +52,8 @@ class World:
         self._city = city
         self._chance = random.Random(seed)  # noqa: S311 - simulated people, the same again for the same seed
         self._password = secrets.token_hex(16)
-        self._port = _free_port()
-        self._door = _free_port()
+        self._port = free_port()
+        self._door = free_port()
         self._server: asyncio.Server | None = None
         self._tls: ssl.SSLContext | None = None
         self._first_byte_at: str | None = None
@@ -197,8 +197,3 @@ class World:
 def _secret(path: Path, text: str) -> None:
     path.touch(mode=0o600)
     path.write_text(text)
-
-
-def _free_port() -> int:
-    with socket.create_server((LOOPBACK, 0)) as found:
-        return int(found.getsockname()[1])

@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import random
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from channels.ip_terminal.notice import KEY_BYTES, Signer, Words
 from channels.ip_terminal.register import Registered, password_hash, write
 from config.city import City
 from dispatcher.clock import Clock
+from drills.world.ports import free_port
 from drills.world.terminal import Terminal
 
 SHELTER = "designated_shelter"
@@ -34,7 +34,7 @@ class World:
     def __init__(self, state_dir: Path, city: City, seed: int, clock: Clock | None = None) -> None:
         chance = random.Random(seed)  # noqa: S311 - simulated people and demo keys, the same again for the same seed
         self._dir = state_dir
-        self._port = _free_port()
+        self._port = free_port()
         self._key_file = state_dir / "signing.key"
         self._register_file = state_dir / "terminals.csv"
         self.first_byte_at: str | None = None
@@ -142,8 +142,3 @@ class World:
     def _note(self, terminal: Terminal) -> None:
         if self.first_byte_at is None and terminal.shown:
             self.first_byte_at = terminal.shown[0]["at"]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])

@@ -8,7 +8,6 @@ Source: design.md §6 website; issue "Shows" (out/received/website).
 
 import asyncio
 import json
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -20,6 +19,7 @@ import aiohttp
 
 from config.city import City
 from dispatcher.clock import SystemClock
+from drills.world.ports import free_port
 
 LOOK_EVERY_S = 0.05
 _START = ("index.html", "easy.html", "en.html", "feed.atom", "feed.rss", "alerts.json")
@@ -37,8 +37,7 @@ class World:
 
     async def __aenter__(self) -> Self:
         # Free now and very likely still free when the node listens: the node says so clearly if it is not.
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            self._port = found.getsockname()[1]
+        self._port = free_port()
         await self._tasks.__aenter__()
         self._reading = self._tasks.create_task(self._read_until_there_is_something())
         return self

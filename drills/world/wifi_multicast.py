@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from config.city import City
+from drills.world.ports import free_port
 from multicast.keys import SenderKey, load_trust
 from multicast.monitor import Monitor
 from multicast.reassembly import Reassembly
@@ -47,8 +48,7 @@ class World:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
             found.bind((LOOPBACK, 0))
             self._port = found.getsockname()[1]
-        with socket.create_server((LOOPBACK, 0)) as taken:
-            self._reports = f"{LOOPBACK}:{taken.getsockname()[1]}"
+        self._reports = f"{LOOPBACK}:{free_port()}"
         SenderKey.generate("Exercise", now_s=self.wall()).save(self.key)
         for name, secret in self._secrets.items():
             path = self._dir / f"secret-{name}"

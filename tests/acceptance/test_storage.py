@@ -2,6 +2,7 @@
 
 import resource
 import signal
+import socket
 import subprocess
 import sys
 
@@ -64,3 +65,19 @@ def test_with_a_full_disk_nothing_is_accepted_and_nothing_is_half_written(desk):
     assert desk.todoke("職員0002", "watch", identifier, "--timeout", "30")[0] == 0
     assert identifier in desk.page()
     assert desk.todoke("職員0002", "audit", "verify")[0] == 0
+
+
+def test_an_address_that_is_taken_is_one_clear_line(tmp_path):
+    headquarters = Headquarters(tmp_path)
+    host, port = headquarters.url.removeprefix("http://").split(":")
+    with socket.create_server((host, int(port))):
+        done = subprocess.run(
+            [sys.executable, "-m", "dispatcher", "serve", str(headquarters.file)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "address already in use" in done.stderr
+    assert "Traceback" not in done.stderr

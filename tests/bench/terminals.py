@@ -13,7 +13,6 @@ Source: design.md §11 P4.
 import asyncio
 import contextlib
 import random
-import socket
 import sqlite3
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from channels.ip_terminal.notice import Signer
 from dispatcher.clock import SystemClock
+from drills.world.ports import free_port
 from drills.world.terminal import Terminal
 from tests.bench._terminal_node import MAC_KEY, PASSWORD, SEED, mid_of, register, tid_of
 from tests.bench.row import Row, at_most
@@ -65,7 +65,7 @@ async def _crowd(count: int) -> tuple[dict[str, float], dict[str, float]]:
     with tempfile.TemporaryDirectory(prefix="todoke-bench-") as folder:
         register(Path(folder) / "terminals.csv", count)
         for kind in ("bare", "ours"):
-            port = _free_port()
+            port = free_port()
             async with _process("_terminal_node", kind, port, count, folder) as node:
                 before = int((await _line(node)).split()[1])
                 async with _process("_terminals", port, count, ROUNDS) as crowd:
@@ -82,7 +82,7 @@ async def _crowd(count: int) -> tuple[dict[str, float], dict[str, float]]:
 async def _crash(chance: random.Random) -> tuple[int, int]:
     """How much was lost, and how many notices were not out at the kill."""
     with tempfile.TemporaryDirectory(prefix="todoke-bench-") as name:
-        folder, port = Path(name), _free_port()
+        folder, port = Path(name), free_port()
         register(folder / "terminals.csv", CRASHING)
         trust = Signer(bytes.fromhex(SEED)).public
         terminals = [
@@ -160,8 +160,3 @@ def _rss(process: asyncio.subprocess.Process) -> int:
     """KB, as the system sees it."""
     pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
     return pages * 4
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])

@@ -31,6 +31,7 @@ from dispatcher.errors import ModeLeak
 from dispatcher.model.delivery import Outcome, Receipt
 from dispatcher.model.mode import Drill, Live
 from dispatcher.model.rendering import Rendering
+from drills.world.ports import free_port
 from drills.world.wifi_multicast import STATIONS, World
 from multicast import report, udp
 from multicast.keys import BadKey, SenderKey, Trust, load_sender, load_trust
@@ -487,7 +488,9 @@ async def test_what_the_carousel_has_no_room_for_says_so_and_a_retraction_makes_
 
 async def test_the_monitor_of_the_command_line_makes_its_station_count(rig, tmp_path):
     """With the machine's own time, as a station has it: so with an order of now."""
-    channel = WifiMulticast(Drill, replace(rig.channel.settings, reports=free_port()), surroundings(tmp_path / "now"))
+    channel = WifiMulticast(
+        Drill, replace(rig.channel.settings, reports=free_address()), surroundings(tmp_path / "now")
+    )
     async with rig.world.down(), channel.open(Memory()):
         place = channel.settings.stations[0]
         secret = tmp_path / "secret"
@@ -523,9 +526,8 @@ async def test_the_monitor_of_the_command_line_makes_its_station_count(rig, tmp_
         assert kept.read_bytes() == rendering.part("notice-ja.txt")
 
 
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return f"127.0.0.1:{found.getsockname()[1]}"
+def free_address() -> str:
+    return f"127.0.0.1:{free_port()}"
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from dispatcher.model.delivery import Priority
 from dispatcher.model.draft import State, Verb
 from dispatcher.node import kinds, running
 from dispatcher.steps.accept import Typed, accept
+from drills.world.ports import free_port
 from tests.samples import evacuation_order
-from tests.servers.headquarters import free_port
 
 
 def site(folder: Path):

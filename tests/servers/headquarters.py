@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -11,13 +10,9 @@ import urllib.request
 import yaml
 
 from dispatcher.staff.sessions import new_token
+from drills.world.ports import free_port
 
 ORDER = ("--template", "evacuation-order", "--area", "大沢")
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
 
 
 class Headquarters:

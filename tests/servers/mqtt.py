@@ -28,6 +28,7 @@ from config.secret import Secret
 from dispatcher.channel import Inbox
 from dispatcher.clock import Clock
 from dispatcher.model.mode import Drill
+from drills.world.ports import free_port
 from tests.contracts.channel_contract import Memory, surroundings
 from tests.samples import SENT
 
@@ -81,7 +82,7 @@ async def site(
 ) -> AsyncIterator[Site]:
     register = folder / "terminals.csv"
     write(register, terminals)
-    port = _free_port()
+    port = free_port()
     around = surroundings(folder / "state")
     channel: IpTerminal[Drill] = IpTerminal(
         Drill,
@@ -159,10 +160,3 @@ class Wire:
     def receipt(self, tid: str, mid: str = "m-1", state: State = State.DELIVERED, packet_id: int = 7) -> Self:
         payload = TerminalReceipt(mid, tid, state, SENT, packet_id).seal(MAC_KEY)
         return self.send(Publish(Up.RECEIPT.topic(tid), payload, 1, packet_id))
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])

@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from drills.world.ports import free_port
+
 WITHIN_S = 30.0
 MASTER = "/usr/lib/postfix/sbin/master"
 
@@ -81,7 +83,7 @@ class Postfix:
 @contextmanager
 def postfix(domains: str = "example.jp", transport: str = "discard") -> Iterator[Postfix]:
     """Inside, a relay that takes mail for anybody from loopback and keeps what is for `domains`."""
-    folder, port = Path(tempfile.mkdtemp(prefix="todoke-postfix-")), _free_port()
+    folder, port = Path(tempfile.mkdtemp(prefix="todoke-postfix-")), free_port()
     folder.chmod(0o755)
     try:
         nobody = pwd.getpwnam("nobody")
@@ -119,7 +121,7 @@ def postfix(domains: str = "example.jp", transport: str = "discard") -> Iterator
 @contextmanager
 def sink() -> Iterator[int]:
     """Inside, Postfix's own receiver that keeps nothing; gives its port."""
-    port = _free_port()
+    port = free_port()
     process = subprocess.Popen(
         ["smtp-sink", "-u", "nobody", f"127.0.0.1:{port}", "1000"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -196,8 +198,3 @@ def _until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0 and probe.recv(3) == b"220":
                 return
     raise RuntimeError(f"nobody answers on port {port}, exit code {process.poll()}")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -15,14 +14,10 @@ from config.cities import load
 from dispatcher.staff.sessions import new_token
 from drills.staff import APPROVER, SUBMITTER, Staff, is_settled
 from drills.world.ip_terminal import World
+from drills.world.ports import free_port
 
 WITHIN_S = 60.0
 ORDER = {"template": "evacuation-order", "areas": ["三鷹市"], "cause": "野川の水位が上がり、氾濫のおそれがあります", "hazard": "flood"}  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 async def until(condition) -> None:
