@@ -29,6 +29,8 @@ log = logger(__name__)
 
 READERS = 4
 """Looks at the same time at most; more wait."""
+ASLEEP_MS = 3_000
+"""A node that stands still in the middle of a transaction keeps its locks, and others wait for them: the server ends it then."""
 CONNECT_TIMEOUT_S = 3.0
 COMMAND_TIMEOUT_S = 10.0
 """A statement that takes longer went to a host that is gone."""
@@ -87,7 +89,11 @@ class PostgresStore(Store):
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
             target_session_attrs="read-write",
-            server_settings={"application_name": "todoke", "jit": "off"},
+            server_settings={
+                "application_name": "todoke",
+                "jit": "off",
+                "idle_in_transaction_session_timeout": str(ASLEEP_MS),
+            },
         )
 
     async def commit(self, work: Callable[[sa.Connection], T]) -> T:
