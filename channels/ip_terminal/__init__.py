@@ -31,7 +31,7 @@ from dispatcher.errors import Finding
 from dispatcher.model.alert import Added, Alert, Info
 from dispatcher.model.audience import Audience, Destination
 from dispatcher.model.delivery import Outcome, Told
-from dispatcher.model.draft import verb_of
+from dispatcher.model.draft import ENDING, verb_of
 from dispatcher.model.mode import M
 from dispatcher.model.rendering import Part, Rendering, Text
 
@@ -233,12 +233,14 @@ class IpTerminal(Channel[M, Settings]):
 
     def _render(self, alert: Alert[M], audience: Audience) -> Rendering[M]:
         del audience
-        words = tuple(self._words(info) for info in alert.info)
+        verb = verb_of(alert)
+        # What ends an order names no shelter, or somebody would go there.
+        words = tuple(self._words(info, names_shelters=verb not in ENDING) for info in alert.info)
         notice = Notice(
             mid=alert.identifier,
             thread=alert.references[0].identifier if alert.references else alert.identifier,
             seq=round(alert.sent.timestamp() * 1_000_000),
-            verb=verb_of(alert),
+            verb=verb,
             status=alert.status,
             priority=max(1, priority_of(alert)),
             level=max((info.level for info in alert.info if info.level), default=None),
@@ -264,7 +266,7 @@ class IpTerminal(Channel[M, Settings]):
             findings=tuple(findings),
         )
 
-    def _words(self, info: Info) -> Words:
+    def _words(self, info: Info, *, names_shelters: bool) -> Words:
         return Words(
             language=info.language,
             event=info.event,
@@ -272,7 +274,7 @@ class IpTerminal(Channel[M, Settings]):
             place=info.place,
             text=info.description or "",
             instruction=info.instruction or "",
-            shelters=info.added(Added.SHELTERS) or "",
+            shelters=(names_shelters and info.added(Added.SHELTERS)) or "",
             sender=info.sender_name or "",
             contact=info.contact or "",
         )

@@ -9,7 +9,7 @@ Source: channels/ip_terminal/FORMAT.md; MQTT 3.1.1 §4.4; facts.md §IP notifica
 import asyncio
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
@@ -28,6 +28,7 @@ from channels.ip_terminal.packets import (
     PingReq,
     PubAck,
     Publish,
+    Reason,
     SubAck,
     Subscribe,
     Subscription,
@@ -36,7 +37,7 @@ from channels.ip_terminal.packets import (
     encode,
 )
 from dispatcher.clock import Clock, SystemClock
-from drills.world.terminal_player import REPEAT_EVERY_S, Player, Playing, Refused
+from drills.world.terminal_player import REPEAT_EVERY_S, Player, Playing, Refusal, Refused
 
 KEEPALIVE_S: Final = 60
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -44,6 +45,13 @@ FIRST_WAIT_S: Final = 0.1
 LONGEST_WAIT_S: Final = 5.0
 MOST_KEPT: Final = 200
 """Entries of `shown`, `answered` and `refused`, the newest."""
+_CODES: Final[Mapping[Refusal, Reason]] = {
+    Refusal.FORGED: Reason.PAYLOAD_FORMAT_INVALID,
+    Refusal.OTHER_MODE: Reason.NOT_AUTHORIZED,
+    Refusal.EXPIRED: Reason.UNSPECIFIED_ERROR,
+    Refusal.OLD: Reason.SUCCESS,  # what took its place is here
+}
+"""What the node hears in the PUBACK: it counts a success as taken, so a terminal that shows nothing must not send one."""
 
 
 class Unwelcome(Exception):  # noqa: N818 - says what was seen
@@ -129,12 +137,14 @@ class Terminal:
 
     def acknowledge(self, mid: str | None = None) -> None:
         """Somebody presses 確認; without `mid`, for what is on the screen."""
-        playing = self.player.current
-        mid = mid or (playing.notice.mid if playing and not playing.is_acknowledged else None)
+        current, seen = self.player.current, self.player.on_screen
+        if mid is None and seen is not None and not seen.is_acknowledged and self.player.holds(seen):
+            mid = seen.notice.mid
         if mid is None or any(a["mid"] == mid and a["state"] == State.ACKNOWLEDGED for a in self.answered):
+            self.player.end_replay()
             return
         self.player.acknowledge(mid)
-        if self.player.current is not playing:
+        if self.player.current is not current:
             self._comes_up.set()
         self._answer(mid, State.ACKNOWLEDGED)
         self._on_change(self)
@@ -218,9 +228,10 @@ class Terminal:
 
     def _take(self, packet: Packet, people: asyncio.TaskGroup) -> None:
         if isinstance(packet, Publish):
-            self._heard(packet.payload, people)
-            if packet.qos:
-                self._send(PubAck(packet.packet_id))
+            code = self._heard(packet.payload, people)
+            # A PUBACK of 3.1.1 can only mean yes.
+            if packet.qos and (code is Reason.SUCCESS or self._version == 5):
+                self._send(PubAck(packet.packet_id, code))
         elif isinstance(packet, PubAck):
             self._unacknowledged.pop(packet.packet_id, None)
         elif isinstance(packet, Disconnect):
@@ -241,15 +252,16 @@ class Terminal:
 
     # -- screen and speaker ----------------------------------------------------------------------------------------
 
-    def _heard(self, payload: bytes, people: asyncio.TaskGroup) -> None:
+    def _heard(self, payload: bytes, people: asyncio.TaskGroup) -> Reason:
+        """Show it, if it is to be shown; returns what the node is to hear of it."""
         try:
-            playing, is_new = self.player.hear(payload)
+            playing = self.player.hear(payload)
         except Refused as refused:
             self._keep(self.refused, {"at": self._now(), "why": refused.why.value, "words": str(refused)})
             self._on_change(self)
-            return
-        if not is_new:
-            return
+            return _CODES[refused.why]
+        if playing is None:
+            return Reason.SUCCESS
         mid = playing.notice.mid
         self._answer(mid, State.DELIVERED)
         self._keep(self.shown, _entry(playing))
@@ -259,6 +271,7 @@ class Terminal:
         if self.auto_acknowledge_s is not None:
             people.create_task(self._press(mid, self.auto_acknowledge_s))
         self._on_change(self)
+        return Reason.SUCCESS
 
     async def _speak(self) -> None:
         """What is on the screen sounds when it comes up, and again and again until it is answered, replaced or over."""
@@ -266,7 +279,7 @@ class Terminal:
             self._comes_up.clear()
             if self.player.sound() is not None:
                 self.sounded = True
-                self._on_change(self)
+            self._on_change(self)  # also where what stood there has ended
             with suppress(TimeoutError):
                 async with asyncio.timeout(REPEAT_EVERY_S):
                     await self._comes_up.wait()

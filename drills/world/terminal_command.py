@@ -5,6 +5,7 @@ Source: design.md §9; channels/ip_terminal/FORMAT.md.
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import secrets
@@ -199,7 +200,7 @@ def _tls(args: argparse.Namespace) -> ssl.SSLContext | None:
 
 async def _events(terminal: Terminal) -> None:
     """A JSON line for whatever is shown, answered or refused, until Ctrl-C."""
-    told = {"shown": 0, "answered": 0, "refused": 0}
+    last: dict[str, Any] = dict.fromkeys(("shown", "answered", "refused"))
     is_connected = False
 
     def tell(_terminal: Terminal) -> None:
@@ -207,15 +208,20 @@ async def _events(terminal: Terminal) -> None:
         if terminal.connected.is_set() != is_connected:
             is_connected = not is_connected
             say.line(json.dumps({"what": "connected" if is_connected else "disconnected", "tid": terminal.tid}))
-        for what in told:
-            entries = getattr(terminal, what)
-            for entry in entries[told[what] :]:
+        for what, newest in last.items():
+            for entry in _after(newest, getattr(terminal, what)):
                 say.line(json.dumps({"what": what, "tid": terminal.tid, **entry}, ensure_ascii=False))
-            told[what] = len(entries)
+                last[what] = entry
         sys.stdout.flush()
 
     terminal.watch(tell)
     await terminal.run()
+
+
+def _after(last: dict[str, Any] | None, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The newest of `entries`, which loses its oldest as it grows: all that came after `last`."""
+    newer = list(itertools.takewhile(lambda entry: entry is not last, reversed(entries)))
+    return newer[::-1]
 
 
 async def _window(terminal: Terminal, language: str, name: str) -> None:

@@ -3,6 +3,9 @@
 Priority 1 interrupts everything; ties are served first come. A message takes the place of every earlier one of its thread, so a
 取消 is never followed by the order that it takes back. Level 4 and 5 sound at maximum volume whatever the volume is set to.
 
+What is kept for replay is shown as what it is: where a newer message has taken its place, or its time is over, it says so and
+nobody can acknowledge it. A replay never silences what is current: that sounds on, and comes back to the screen as it does.
+
 Source: facts.md §IP notification terminals "What buyers ask for".
 """
 
@@ -54,6 +57,8 @@ class Playing:
     heard_at: datetime
     sounded: int = 0
     is_acknowledged: bool = False
+    is_replaced: bool = False
+    """A newer message of its thread has come."""
 
 
 class Player:
@@ -66,12 +71,13 @@ class Player:
         self._newest: dict[str, tuple[int, str]] = {}
         self._waiting: list[Playing] = []
         self.current: Playing | None = None
-        """On the screen now."""
+        """What sounds, and stands on the screen unless something is replayed."""
+        self._replayed: Playing | None = None
         self.kept: deque[Playing] = deque(maxlen=REPLAYS)
         """The last six, newest first."""
 
-    def hear(self, payload: bytes) -> tuple[Playing, bool]:
-        """Take a payload; returns the notice here and whether it is new (the same one twice is one).
+    def hear(self, payload: bytes) -> Playing | None:
+        """Take a payload; returns the notice where it is new, None where it is here already.
 
         Raises:
             Refused: forged, of the other mode, expired or old.
@@ -86,13 +92,14 @@ class Player:
             raise Refused(Refusal.EXPIRED, f"{notice.mid} ended {notice.expires.isoformat()}")
         seq, mid = self._newest.get(notice.thread, (-1, ""))
         if mid == notice.mid:
-            return self._known(notice), False
+            return None
         if notice.seq < seq or any(p.notice.mid == notice.mid for p in self.kept):
             raise Refused(Refusal.OLD, f"{notice.mid} was replaced by {mid}")
-        return self._play(notice), True
+        return self._play(notice)
 
     def acknowledge(self, mid: str) -> None:
         """Somebody pressed 確認: it falls silent and what waited comes up."""
+        self._replayed = None
         for playing in (self.current, *self._waiting, *self.kept):
             if playing is not None and playing.notice.mid == mid:
                 playing.is_acknowledged = True
@@ -110,8 +117,16 @@ class Player:
         """Bring the newest (1) to the sixth newest (6) back to the screen."""
         if not 1 <= number <= len(self.kept):
             return None
-        self.current = self.kept[number - 1]
-        return self.current
+        self._replayed = self.kept[number - 1]
+        return self._replayed
+
+    def end_replay(self) -> None:
+        """Back to what is current."""
+        self._replayed = None
+
+    def holds(self, playing: Playing) -> bool:
+        """Nothing has taken its place, and its time is not over."""
+        return not playing.is_replaced and playing.notice.expires > self._now()
 
     def sound(self) -> Playing | None:
         """What the speaker says now, counted; None where there is nothing left to say."""
@@ -120,20 +135,25 @@ class Player:
         if playing is None or playing.is_acknowledged or playing.sounded >= REPEATS:
             return None
         playing.sounded += 1
+        self._replayed = None
         return playing
+
+    @property
+    def on_screen(self) -> Playing | None:
+        return self._replayed or self.current
 
     @property
     def waiting(self) -> int:
         return len(self._waiting)
 
-    def _known(self, notice: Notice) -> Playing:
-        places = (self.current, *self._waiting, *self.kept)
-        return next(p for p in places if p is not None and p.notice.mid == notice.mid)
-
     def _play(self, notice: Notice) -> Playing:
+        self._newest.pop(notice.thread, None)
         while len(self._newest) >= THREADS:
             del self._newest[next(iter(self._newest))]
         self._newest[notice.thread] = (notice.seq, notice.mid)
+        for earlier in self.kept:
+            earlier.is_replaced |= earlier.notice.thread == notice.thread
+        self._replayed = None
         is_loud = (notice.level or 0) >= MAXIMUM_FROM_LEVEL or notice.priority <= FIRST_PRIORITY
         playing = Playing(notice, Volume.MAXIMUM if is_loud else Volume.SET, self._now())
         self.kept.appendleft(playing)

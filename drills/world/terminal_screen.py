@@ -26,13 +26,16 @@ STYLES: Mapping[int, str] = MappingProxyType(
 SHAPES: Mapping[int, str] = MappingProxyType({5: "■", 4: "◆", 3: "▲", 2: "●", 1: "○"})
 PLAIN = "bold white on #1A4B8F"
 OVER = "bold black on #C8C8CB"
-"""For what ends something: 解除, 取消."""
+"""For what ends something, 解除 and 取消, and for what is over itself."""
+ENDING = frozenset({"lift", "retract"})
 VERBS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "ja": {"update": "更新", "correct": "訂正", "lift": "解除", "retract": "取消"},
         "en": {"update": "Update", "correct": "Correction", "lift": "Lifted", "retract": "Cancelled"},
     }
 )
+BACK = "戻る (back)"
+REPLAYED = "もう一度 見ています (replay)"
 LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "ja": {
@@ -41,6 +44,7 @@ LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "read": "読みました（確認）",
             "done": "確認を送りました",
             "level": "警戒レベル",
+            "over": "もう終わった お知らせです",
         },
         "ja-x-easy": {
             "shelters": "逃（に）げる ところ",
@@ -48,6 +52,7 @@ LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "read": "読（よ）みました",
             "done": "「読みました」を 送（おく）りました",
             "level": "警戒（けいかい）レベル",
+            "over": "もう 終（お）わった お知（し）らせです",
         },
         "en": {
             "shelters": "Shelters",
@@ -55,6 +60,7 @@ LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "read": "I have read this",
             "done": "Sent: read",
             "level": "Alert level ",
+            "over": "This notice is over",
         },
     }
 )
@@ -65,13 +71,13 @@ STRIPS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 def languages(terminal: Terminal) -> tuple[str, ...]:
     """Of what is on the screen, in its order."""
-    playing = terminal.player.current
+    playing = terminal.player.on_screen
     return tuple(words.language for words in playing.notice.words) if playing else ("ja",)
 
 
 def screen(terminal: Terminal, language: str, name: str = "") -> Group:
     """All of the screen. `name`: how the place of this terminal is called."""
-    playing = terminal.player.current
+    playing = terminal.player.on_screen
     body = _notice(terminal, playing, language) if playing else _quiet(terminal)
     return Group(*body, _foot(terminal, name))
 
@@ -88,25 +94,28 @@ def _notice(terminal: Terminal, playing: Playing, language: str) -> list[Rendera
     notice = playing.notice
     words = next((w for w in notice.words if w.language == language), notice.words[0])
     strip, style = STRIPS.get(notice.status, (notice.status, "bold"))
+    is_over = not terminal.player.holds(playing)
     return [
         Align.center(Text(f" {strip} ", style=style), style=style),
-        _plate(playing, words),
+        _plate(playing, words, is_over=is_over),
         Padding(Group(*_said(words)), (1, 2)),
-        _keys(terminal, playing, words),
+        _keys(terminal, playing, words, is_over=is_over),
     ]
 
 
-def _plate(playing: Playing, words: Words) -> RenderableType:
+def _plate(playing: Playing, words: Words, *, is_over: bool) -> RenderableType:
     notice = playing.notice
     verb = VERBS["ja" if words.language.startswith("ja") else "en"].get(notice.verb, "")
-    level = f"{SHAPES[notice.level]} {_label(words, 'level')}{notice.level}" if notice.level else ""
+    # A level or its colour beside 取消 would still be obeyed.
+    level = None if notice.verb in ENDING else notice.level
+    numbered = f"{SHAPES[level]} {_label(words, 'level')}{level}" if level else ""
     table = Table.grid(expand=True, padding=(0, 1))
     table.add_column()
     table.add_column(justify="right")
-    head = "  ".join(filter(None, (verb and f"【{verb}】", level, words.event)))
-    table.add_row(Text(head, style="bold"), Text(f"{words.sender} {_clock(notice.sent)}"))
-    ends = notice.verb in {"lift", "retract"}
-    style = OVER if ends else STYLES[notice.level] if notice.level else PLAIN
+    head = "  ".join(filter(None, (verb and f"【{verb}】", numbered, words.event)))
+    said = Text(f"✕ {_label(words, 'over')}\n{head}" if is_over else head, style="bold")
+    table.add_row(said, Text(f"{words.sender}\n{_clock(notice.sent)}"))
+    style = OVER if is_over or notice.verb in ENDING else STYLES[level] if level else PLAIN
     return Padding(table, (1, 1), style=style)
 
 
@@ -122,15 +131,20 @@ def _said(words: Words) -> list[RenderableType]:
     return lines
 
 
-def _keys(terminal: Terminal, playing: Playing, words: Words) -> RenderableType:
-    first = (
-        Text(f" ✓ {_label(words, 'done')} ", style="bold black on green")
-        if playing.is_acknowledged
-        else Text(f" Enter  {_label(words, 'read')} ", style="reverse bold")
-    )
+def _keys(terminal: Terminal, playing: Playing, words: Words, *, is_over: bool) -> RenderableType:
+    """What can be pressed, and, unless this is a replay, how it sounds."""
+    player = terminal.player
+    if playing.is_acknowledged:
+        first = Text(f" ✓ {_label(words, 'done')} ", style="bold black on green")
+    elif is_over:
+        first = Text(f" Enter  {BACK} ", style="reverse bold")
+    else:
+        first = Text(f" Enter  {_label(words, 'read')} ", style="reverse bold")
+    if playing is not player.current:
+        return Padding(Group(first, Text(REPLAYED)), (0, 2))
     loud = "音量 最大" if playing.volume is Volume.MAXIMUM else "音量 設定どおり"
     said = f"{loud}・{playing.sounded} 回目" if playing.sounded else loud
-    waiting = f"　ほかに {terminal.player.waiting} 件" if terminal.player.waiting else ""
+    waiting = f"　ほかに {player.waiting} 件" if player.waiting else ""
     return Padding(Group(first, Text(f"{said}{waiting}")), (0, 2))
 
 

@@ -21,7 +21,7 @@ from dispatcher.errors import StorageFull
 from dispatcher.model.audience import Destination
 from dispatcher.model.delivery import Outcome, Receipt
 from dispatcher.model.mode import Drill
-from drills.world.terminal import Terminal
+from drills.world.terminal import MOST_KEPT, Terminal
 from drills.world.terminal_screen import screen
 from tests.contracts.channel_contract import Memory, attempt
 from tests.samples import OSAWA, evacuation_order, retraction
@@ -114,12 +114,16 @@ async def test_with_another_password_it_says_why_and_keeps_trying(tmp_path):
             assert not terminal.connected.is_set()
 
 
-async def test_it_shows_nothing_that_another_key_signed_and_says_so(tmp_path):
+@pytest.mark.parametrize(("version", "outcome"), [(4, Outcome.UNKNOWN), (5, Outcome.TEMPORARY)])
+async def test_it_shows_nothing_that_another_key_signed_and_the_node_does_not_take_it_as_taken(
+    tmp_path, version, outcome
+):
     async with site(tmp_path) as here:
-        terminal = terminal_of(here.port, bytes([9]) + bytes(31))
+        terminal = terminal_of(here.port, bytes([9]) + bytes(31), version=version)
         async with terminal:
             await terminal.connected.wait()
-            await send(here)
+            (told,) = await send(here)
+            assert told.outcome is outcome
             await until(lambda: terminal.refused)
             assert terminal.refused[0]["why"] == "forged"
             assert not terminal.shown
@@ -129,17 +133,47 @@ async def test_it_shows_nothing_that_another_key_signed_and_says_so(tmp_path):
 
 async def test_what_has_ended_is_refused(tmp_path):
     async with site(tmp_path) as here:
-        terminal = terminal_of(here.port, here.channel.public_key)
+        terminal = terminal_of(here.port, here.channel.public_key, version=5)
         async with terminal:
             await terminal.connected.wait()
-            await send(here, evacuation_order(Drill, sent=NOW - timedelta(days=2)))
+            (told,) = await send(here, evacuation_order(Drill, sent=NOW - timedelta(days=2)))
+            assert told.outcome is Outcome.TEMPORARY
+            assert "0x80" in told.words
             await until(lambda: terminal.refused)
             assert terminal.refused[0]["why"] == "expired"
 
 
-async def test_its_screen_says_level_place_and_what_to_do_in_every_language(tmp_path):
+def drawn(terminal: Terminal, language: str) -> str:
     from rich.console import Console
 
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(screen(terminal, language, "第七中学校"))
+    return console.export_text()
+
+
+async def test_a_replayed_order_that_was_taken_back_says_so_and_cannot_be_acknowledged(tmp_path):
+    async with site(tmp_path) as here:
+        terminal = terminal_of(here.port, here.channel.public_key)
+        async with terminal:
+            await terminal.connected.wait()
+            await send(here)
+            assert "もう終わった" not in drawn(terminal, "ja")
+            await send(here, retraction(ORDER))
+            retracted = drawn(terminal, "ja")
+            assert "【取消】" in retracted
+            for word in ("警戒レベル", "避難先", "大沢台小学校"):
+                assert word not in retracted
+            terminal.player.replay(2)
+            replayed = drawn(terminal, "ja")
+            assert "もう終わった お知らせです" in replayed
+            assert "読みました" not in replayed
+            assert "This notice is over" in drawn(terminal, "en-US")
+            terminal.acknowledge()
+            assert State.ACKNOWLEDGED not in {answer["state"] for answer in terminal.answered}
+            assert drawn(terminal, "ja") == retracted
+
+
+async def test_its_screen_says_level_place_and_what_to_do_in_every_language(tmp_path):
     async with site(tmp_path) as here:
         terminal = terminal_of(here.port, here.channel.public_key)
         async with terminal:
@@ -150,9 +184,7 @@ async def test_its_screen_says_level_place_and_what_to_do_in_every_language(tmp_
                 "ja-x-easy": ("逃げて", "読（よ）みました"),
                 "en-US": ("Alert level 4", "Osawa: evacuate now", "I have read this"),
             }.items():
-                console = Console(width=80, record=True, file=io.StringIO())
-                console.print(screen(terminal, language, "第七中学校"))
-                text = console.export_text()
+                text = drawn(terminal, language)
                 assert "訓練 DRILL" in text
                 assert "つながっています" in text
                 for word in words:
@@ -276,3 +308,29 @@ async def test_the_command_shows_and_answers_as_json_lines(tmp_path):
             "displayed",
             "acknowledged",
         }
+
+
+async def test_however_long_it_runs_the_command_goes_on_telling(tmp_path):
+    """It remembers the newest entries alone, and has told of all: here of what somebody without the key keeps sending."""
+    count = MOST_KEPT + 20
+    async with mosquitto() as port:
+        file = tmp_path / "T0001.json"
+        file.write_text(json.dumps({"tid": "T0001", "password": "any", "mac_key": MAC_KEY.hex()}))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "dispatcher", "terminal", "--broker", f"127.0.0.1:{port}"),
+            *("--credentials", str(file), "--trust", "09" + "00" * 31, "-o", "json"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(30):
+                assert json.loads(await process.stdout.readline())["what"] == "connected"
+                said = await asyncio.create_subprocess_exec(
+                    *("mosquitto_pub", "-p", str(port), "-t", topic_of("T0001"), "-q", "1", "-l"),
+                    stdin=asyncio.subprocess.PIPE,
+                )
+                await said.communicate(b"".join(b"forged %d\n" % number for number in range(count)))
+                lines = [json.loads(await process.stdout.readline()) for _ in range(count)]
+        finally:
+            process.terminate()
+            await process.wait()
+        assert [line["what"] for line in lines] == ["refused"] * count

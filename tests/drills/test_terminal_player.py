@@ -57,7 +57,7 @@ def hear(player: Player, *notices: Notice) -> None:
 
 
 def on_screen(player: Player) -> str | None:
-    return player.current.notice.mid if player.current else None
+    return player.on_screen.notice.mid if player.on_screen else None
 
 
 def refusal(player: Player, payload: bytes) -> Refusal:
@@ -68,24 +68,31 @@ def refusal(player: Player, payload: bytes) -> Refusal:
 
 
 def test_an_order_comes_to_the_screen_at_maximum_volume(player):
-    playing, is_new = player.hear(SIGNER.sign(ORDER))
-    assert is_new
+    playing = player.hear(SIGNER.sign(ORDER))
     assert player.current is playing
+    assert player.on_screen is playing
     assert playing.volume is Volume.MAXIMUM
 
 
 @pytest.mark.parametrize(("level", "volume"), [(5, "maximum"), (4, "maximum"), (3, "set"), (None, "set")])
 def test_the_volume_is_maximum_at_level_4_and_5_alone(player, level, volume):
-    playing, _ = player.hear(SIGNER.sign(replace(ORDER, level=level, priority=3)))
+    playing = player.hear(SIGNER.sign(replace(ORDER, level=level, priority=3)))
     assert playing.volume == volume
 
 
 def test_the_same_notice_twice_is_one(player):
     hear(player, ORDER)
-    again, is_new = player.hear(SIGNER.sign(ORDER))
-    assert not is_new
-    assert again is player.current
+    assert player.hear(SIGNER.sign(ORDER)) is None
     assert len(player.kept) == 1
+
+
+def test_a_notice_that_comes_again_long_after_it_left_the_screen_is_still_the_same(player):
+    """As after a kill -9 of the node, when the PUBACK was lost."""
+    hear(player, ORDER)
+    player.acknowledge("order")
+    hear(player, *(other(f"m{n}") for n in range(REPLAYS + 1)))
+    assert player.hear(SIGNER.sign(ORDER)) is None
+    assert on_screen(player) == "m0"
 
 
 def test_what_somebody_else_signed_is_refused(player):
@@ -176,6 +183,32 @@ def test_the_last_six_are_kept_for_replay(player):
     assert player.replay(6).notice.mid == "m2"
     assert on_screen(player) == "m2"
     assert player.replay(7) is None
+
+
+def test_a_replay_silences_nothing_and_ends_when_what_is_current_sounds(player):
+    hear(player, other("newsletter", 9), ORDER)
+    assert player.replay(2).notice.mid == "newsletter"
+    assert on_screen(player) == "newsletter"
+    assert player.sound().notice.mid == "order"
+    assert on_screen(player) == "order"
+
+
+def test_a_replay_ends_when_something_new_comes(player):
+    hear(player, ORDER, other("newsletter", 9))
+    player.acknowledge("order")
+    player.replay(2)
+    hear(player, CANCEL)
+    assert on_screen(player) == "cancel"
+
+
+def test_a_replayed_order_that_was_taken_back_does_not_hold(player, now):
+    hear(player, ORDER, CANCEL)
+    assert player.holds(player.current)
+    assert not player.holds(player.replay(2))
+    player.end_replay()
+    assert on_screen(player) == "cancel"
+    now.now = CANCEL.expires
+    assert not player.holds(player.replay(1))
 
 
 def test_it_sounds_again_and_again_until_somebody_answers(player):
