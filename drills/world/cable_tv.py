@@ -22,6 +22,7 @@ from config.city import City
 from dispatcher.clock import SystemClock
 
 LOOK_EVERY_S = 0.05
+FORMAT = "todoke-cable-tv/1"
 
 
 class Manner(StrEnum):
@@ -75,7 +76,8 @@ class Machine:
     def _take(self, path: Path, name: str) -> None:
         """Copy everything away, check it, air it, answer. What is not whole is left and complained of."""
         raw = path.read_bytes()
-        manifest = json.loads(raw)
+        if (manifest := _ours(raw)) is None:
+            return
         self.first_byte_at = self.first_byte_at or SystemClock().now().isoformat()
         copies = {file["name"]: (self.drop / name / file["name"]).read_bytes() for file in manifest["files"]}
         for file in manifest["files"]:
@@ -98,6 +100,15 @@ class Machine:
             path.unlink()
         else:
             (self.drop / f"{name}.ok").write_text(sha256(raw).hexdigest())
+
+
+def _ours(raw: bytes) -> dict[str, Any] | None:
+    """The manifest, or None: whatever else lies in a shared folder is somebody else's."""
+    try:
+        manifest = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return manifest if isinstance(manifest, dict) and manifest.get("format") == FORMAT else None
 
 
 class World:
