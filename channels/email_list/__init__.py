@@ -9,23 +9,20 @@ Source: design.md §3, §6; facts.md §Mail; RFC 5321, RFC 8058.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from channels.email_list import letter
+from channels.email_list.domains import Domains
 from channels.email_list.letter import Letter, Sender
-from channels.email_list.relay import Access, Domains, Relay, Tls
+from channels.email_list.relay import Access, Relay
 from channels.email_list.session import End, Mail
-from channels.email_list.subscribers import BadSubscribers, Index, is_address, read
+from channels.email_list.settings import DomainRate, RelaySettings, Settings
+from channels.email_list.subscribers import BadSubscribers, Index
 from channels.email_list.unsubscribe import application
-from config.secret import Secret
-from config.units import PerSecond, Seconds
 from dispatcher.channel import Channel, Inbox, Limits, Probe, Tell
 from dispatcher.errors import Finding, InvalidInput, TemporaryFailure
 from dispatcher.listening import listening
@@ -36,118 +33,14 @@ from dispatcher.model.delivery import Outcome, Told
 from dispatcher.model.mode import M
 from dispatcher.model.rendering import Part, Rendering, Text
 
+__all__ = ["DomainRate", "EmailList", "Kind", "RelaySettings", "Settings"]
+
 PAGE = 1_000
 """Addresses read from the index at once."""
 LARGEST_MAIL_BYTES = 100_000
 _QUEUED = re.compile(r"queued as (\S{1,80})")
 
 log = logger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RelaySettings:
-    """Where mail is handed over. `tls: none` on loopback only."""
-
-    host: str
-    port: int = 587
-    tls: Tls = Tls.STARTTLS
-    ca: Path | None = None
-    """The authority that signed the relay's certificate, where the machine does not know it."""
-    username: str | None = None
-    password: Secret | None = None
-
-    def problems(self) -> Iterable[tuple[str, str]]:
-        if not 0 < self.port < 65_536:
-            yield "port", "1 to 65535 are accepted"
-        if self.tls is Tls.NONE and self.host not in {"127.0.0.1", "::1", "localhost"}:
-            yield "tls", "none is accepted on loopback only"
-        if (self.username is None) != (self.password is None):
-            yield "username", "username and password go together"
-        if self.ca is not None and not self.ca.is_file():
-            yield "ca", f"{self.ca}: no such file"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DomainRate:
-    """A receiving domain that wants to be treated gently."""
-
-    domain: str
-    rate: PerSecond
-
-    def problems(self) -> Iterable[tuple[str, str]]:
-        if not is_address(f"a@{self.domain}"):
-            yield "domain", "a domain name like docomo.ne.jp is accepted"
-        if not 0 < self.rate <= 10_000:
-            yield "rate", "more than 0 and at most 10000 /s"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """`channels.email_list` of a site file.
-
-    email_list:
-      subscribers: subscribers.csv
-      sender: kunren@bousai.example.jp
-      sender_name: 三鷹市（訓練）
-      list_id: kunren.bousai.example.jp
-      secret: {file: keys/mail-links}
-      unsubscribe_url: https://kunren.bousai.example.jp/unsubscribe
-      listen: 127.0.0.1:8185
-      relay: {host: mail.example.jp, username: todoke, password: {file: keys/mail}}
-    """
-
-    subscribers: Path
-    sender: str
-    sender_name: str
-    list_id: str
-    secret: Secret
-    """Makes the links and the bounce addresses; whoever knows it can unsubscribe anybody."""
-    unsubscribe_url: str
-    """What stands in the mails; the city's web server passes it on to `listen`."""
-    listen: str
-    """Where POSTs of `unsubscribe_url` come in: host:port."""
-    relay: RelaySettings
-    connections: int = 4
-    mails_per_connection: int = 1_000
-    timeout: Seconds = 30.0
-    quiet: Seconds = 60.0
-    """How long a domain is left alone after it said 421 or 4.7."""
-    domains: tuple[DomainRate, ...] = field(default_factory=tuple)
-
-    def problems(self) -> Iterable[tuple[str, str]]:
-        yield from self._problems_of_the_letter()
-        host, _, port = self.listen.rpartition(":")
-        if not host or not (port.isascii() and port.isdecimal() and 0 < int(port) < 65_536):
-            yield "listen", "host:port is accepted"
-        if not 1 <= self.connections <= 50:
-            yield "connections", "1 to 50 are accepted"
-        if self.mails_per_connection < 1:
-            yield "mails_per_connection", "1 or more is accepted"
-        if not 0 < self.timeout <= 300:
-            yield "timeout", "more than 0 s and at most 5 min"
-        try:
-            for _ in read(self.subscribers):
-                pass
-        except BadSubscribers as wrong:
-            yield from (("subscribers", problem) for problem in wrong.problems)
-
-    def _problems_of_the_letter(self) -> Iterable[tuple[str, str]]:
-        if not is_address(self.sender):
-            yield "sender", "an ASCII address local@domain is accepted"
-        elif len(self.sender.partition("@")[0]) > 40:
-            yield "sender", "up to 40 characters before the @: a bounce address adds 23"
-        if any(ord(c) < 32 or ord(c) == 127 for c in self.sender_name):
-            yield "sender_name", "no control characters are accepted"
-        if not re.fullmatch(r"[A-Za-z0-9.-]{3,200}", self.list_id):
-            yield "list_id", "letters, digits, dots and - are accepted"
-        if len(self.secret.reveal()) < 16:
-            yield "secret", "at least 16 characters are needed"
-        url = self.unsubscribe_url
-        parts = urlsplit(url)
-        if not re.fullmatch(r"https?://[!-~]+", url) or not parts.hostname or parts.query or set(url) & set("<>"):
-            yield "unsubscribe_url", "https://host/path without a query is accepted"
-        elif parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "localhost"}:
-            yield "unsubscribe_url", "https is needed (RFC 8058 §3.1), http on loopback only"
 
 
 class EmailList(Channel[M, Settings]):
@@ -211,8 +104,8 @@ class EmailList(Channel[M, Settings]):
         clock = self.surroundings.clock
         started_s = clock.monotonic()
         try:
-            async with asyncio.timeout(self.settings.timeout), self._relay.session() as session:
-                code, words = await session.check()
+            async with asyncio.timeout(self.settings.timeout):
+                code, words = await self._relay.check()
         except TemporaryFailure as failure:
             return Probe(is_up=False, words=str(failure))
         except TimeoutError:
@@ -249,13 +142,14 @@ class EmailList(Channel[M, Settings]):
         languages = await asyncio.to_thread(self._index.languages, [d.address for d in destinations])
         letters = {part.name: Letter(part.data) for part in rendering.parts}
         first = next(iter(letters))
+        gentle = self._domains.attempt()
 
         def mails() -> Iterator[Mail]:
             for address in (d.address for d in destinations):
                 if address not in languages:
                     tell(Told(address, Outcome.PERMANENT, "配信をやめています (unsubscribed)"))
                     continue
-                wait_s = self._domains.wait_s(_domain(address))
+                wait_s = gentle.wait_s(_domain(address))
                 if wait_s > 0:
                     words = f"{_domain(address)} は少しずつ送ります (rate of the domain)"
                     tell(Told(address, Outcome.TEMPORARY, words, retry_after_s=wait_s))
@@ -270,22 +164,23 @@ class EmailList(Channel[M, Settings]):
 
         waiting = mails()
         while (mail := next(waiting, None)) is not None:
-            taken = 0
+            is_heard, why = False, ""
 
             def ended(mail: Mail, end: End, code: int, words: str) -> None:
-                nonlocal taken
-                taken += end in {End.TAKEN, End.REFUSED}
-                tell(self._told(mail.recipient.decode(), end, code, words))
+                nonlocal is_heard, why
+                is_heard = is_heard or end in {End.TAKEN, End.REFUSED}
+                told = self._told(mail.recipient.decode(), end, code, words)
+                why = told.words
+                tell(told)
 
             async with self._relay.session() as session:
                 room = max(1, self.settings.mails_per_connection - session.sent)
                 await session.deliver(chain([mail], islice(waiting, room - 1)), ended)
-            if not taken:
-                code, words = session.last_words
-                raise TemporaryFailure(f"中継サーバとの接続が切れました: {code or ''} {words}".rstrip())
+            if not is_heard:
+                raise TemporaryFailure(why or "中継サーバとの接続が切れました (connection closed)")
 
     def _told(self, address: str, end: End, code: int, words: str) -> Told:
-        said = f"{code} {words}" if code else words
+        said = f"{code} {words}" if code else words or "connection closed"
         match end:
             case End.TAKEN:
                 queued = _QUEUED.search(words)
@@ -296,10 +191,12 @@ class EmailList(Channel[M, Settings]):
                 if code == 421 or words.startswith("4.7"):
                     self._domains.said_later(_domain(address))
                 return Told(address, Outcome.TEMPORARY, said)
+            case End.TURNED_AWAY:
+                return Told(address, Outcome.TEMPORARY, f"中継サーバが受け付けません: {said}")
             case End.UNKNOWN:
-                return Told(address, Outcome.UNKNOWN, f"送ったあとで接続が切れました {said}".rstrip())
+                return Told(address, Outcome.UNKNOWN, f"送ったあとで接続が切れました: {said}")
             case End.NOT_SENT:
-                return Told(address, Outcome.TEMPORARY, f"送る前に接続が切れました {said}".rstrip())
+                return Told(address, Outcome.TEMPORARY, f"送る前に接続が切れました: {said}")
 
     async def _refresh(self) -> None:
         try:

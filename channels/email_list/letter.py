@@ -27,6 +27,8 @@ _PLACES: Final = (TO, MESSAGE_ID, UNSUBSCRIBE, PERSONAL)
 LINE_BYTES: Final = 57
 """Of text in one base64 line of 76 characters."""
 LONGEST_PLACE: Final = 24
+BOUNCE_ADDS: Final = 27
+"""Characters of a bounce address beyond the sender's own: `+b-` and its token."""
 
 _MARKS = {
     "ja": {Verb.UPDATE: "【更新】", Verb.CORRECT: "【訂正】", Verb.LIFT: "【解除】", Verb.RETRACT: "【取消】"},
@@ -60,9 +62,8 @@ class Sender:
         return self.address.rpartition("@")[2]
 
     def token(self, address: str, purpose: str) -> str:
-        """Proves that a link or a bounce is about this address: 20 characters of base32, lower case."""
-        digest = hmac.new(self.secret.encode(), f"{purpose}\0{address}".encode(), hashlib.sha256).digest()
-        return base64.b32encode(digest)[:20].decode().lower()
+        """Proves that a link or a bounce is about this address: 128 bits in hex, which survives lower and upper case."""
+        return hmac.digest(self.secret.encode(), f"{purpose}\0{address}".encode(), "sha256")[:16].hex()
 
     def unsubscribe(self, address: str) -> str:
         """The link of RFC 8058: a POST to it is enough."""
@@ -71,7 +72,7 @@ class Sender:
     def bounces(self, address: str) -> str:
         """Envelope sender: where a bounce comes back, it says whose (VERP, by a token, because addresses may be long)."""
         local, _, domain = self.address.rpartition("@")
-        return f"{local}+b-{self.token(address, 'bounce')}@{domain}"
+        return f"{local}+b-{self.token(address, 'bounce')[: BOUNCE_ADDS - 3]}@{domain}"
 
     def message_id(self, identifier: str, address: str) -> str:
         """The same for the same mail, so that receivers can drop a repeat."""

@@ -1,9 +1,9 @@
 """The city's mail relay: sessions opened by aiosmtplib, kept while they are used, a few at a time.
 
 aiosmtplib does what has to be right once a connection: EHLO, STARTTLS with the certificate checked, AUTH. Then a Session takes the
-transport over. Domains that want to be treated gently have a rate of their own and are left alone after they said "later".
+transport over, at the pace that the relay's EHLO allows.
 
-Source: RFC 5321 §4.5.4; RFC 3207 (STARTTLS); RFC 4954 (AUTH); facts.md §Mail "Japan".
+Source: RFC 5321 §4.5.4; RFC 3207 (STARTTLS); RFC 4954 (AUTH).
 """
 
 import asyncio
@@ -17,7 +17,8 @@ from typing import cast
 
 import aiosmtplib
 
-from channels.email_list.session import Session
+from channels.email_list.replies import Reply
+from channels.email_list.session import Pace, Session
 from config.secret import Secret
 from dispatcher.clock import Clock
 from dispatcher.errors import TemporaryFailure
@@ -78,6 +79,18 @@ class Relay:
             else:
                 self._idle.append((self._clock.monotonic(), session))
 
+    async def check(self) -> Reply:
+        """Greet the relay on a connection beside the pool's, so that a link test waits for no mail. Its answer to NOOP.
+
+        Raises:
+            TemporaryFailure: nobody there, or it refused us, in its own words.
+        """
+        session = await self._connect()
+        try:
+            return await session.check()
+        finally:
+            session.quit()
+
     async def tend(self) -> None:
         """Until cancelled, close what nobody uses."""
         while True:
@@ -86,10 +99,6 @@ class Relay:
 
     def close(self) -> None:
         self._drop(float("inf"))
-
-    @property
-    def mails_per_connection(self) -> int:
-        return self._access.mails_per_connection
 
     def _drop(self, older_than_s: float) -> None:
         for since_s, session in self._idle:
@@ -128,7 +137,7 @@ class Relay:
             smtp.close()
             raise
         transport = cast("asyncio.Transport", smtp.transport)
-        session = Session(transport, is_pipelining=smtp.supports_extension("pipelining"), patience_s=access.timeout_s)
+        session = Session(transport, pace=_pace(smtp), patience_s=access.timeout_s)
         transport.set_protocol(session)
         return session
 
@@ -138,49 +147,10 @@ class Relay:
         )
 
 
-@dataclass(slots=True)
-class _Gentle:
-    rate_per_s: float | None
-    tokens: float
-    filled_s: float
-    closed_until_s: float = 0.0
-
-
-class Domains:
-    """What each receiving domain bears: a rate where one is set, and quiet after it said "later"."""
-
-    def __init__(self, rates: dict[str, float], quiet_s: float, clock: Clock) -> None:
-        self._rates = rates
-        self._quiet_s = quiet_s
-        self._clock = clock
-        self._domains: dict[str, _Gentle] = {}
-
-    def wait_s(self, domain: str) -> float:
-        """0: a mail may go to it now, and is counted; else in so many seconds."""
-        now_s = self._clock.monotonic()
-        rate = self._rates.get(domain)
-        found = self._domains.get(domain)
-        if found is None:
-            if rate is None:
-                return 0.0
-            found = self._domains[domain] = _Gentle(rate, max(1.0, rate), now_s)
-        if found.closed_until_s > now_s:
-            return found.closed_until_s - now_s
-        if found.rate_per_s is None:
-            del self._domains[domain]
-            return 0.0
-        found.tokens = min(max(1.0, found.rate_per_s), found.tokens + (now_s - found.filled_s) * found.rate_per_s)
-        found.filled_s = now_s
-        if found.tokens < 1.0:
-            return (1.0 - found.tokens) / found.rate_per_s
-        found.tokens -= 1.0
-        return 0.0
-
-    def said_later(self, domain: str) -> None:
-        """Leave it alone for a while."""
-        now_s = self._clock.monotonic()
-        found = self._domains.setdefault(domain, _Gentle(self._rates.get(domain), 0.0, now_s))
-        found.closed_until_s = now_s + self._quiet_s
+def _pace(smtp: aiosmtplib.SMTP) -> Pace:
+    if not smtp.supports_extension("pipelining"):
+        return Pace.STEPWISE
+    return Pace.CHUNKED if smtp.supports_extension("chunking") else Pace.PIPELINED
 
 
 def _words(error: BaseException) -> str:

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from dispatcher.errors import StorageFull
 
@@ -34,9 +35,10 @@ _ADDRESS = re.compile(
 )
 _QUARTER = re.compile(r"[0-9]{9}")
 
+# In the order of addresses, so that all pages together cost one walk: by quarter, each page would sort the rest anew.
 _SCHEMA = """
 CREATE TABLE subscriber (address TEXT PRIMARY KEY, language TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE lives_in (quarter TEXT, address TEXT, PRIMARY KEY (quarter, address)) WITHOUT ROWID;
+CREATE TABLE lives_in (address TEXT, quarter TEXT, PRIMARY KEY (address, quarter)) WITHOUT ROWID;
 """
 _STILL = "address NOT IN (SELECT address FROM gone.unsubscribed)"
 _LIVING_IN = f"FROM lives_in WHERE quarter IN (SELECT value FROM json_each(?)) AND {_STILL}"  # noqa: S608 - constants alone
@@ -121,6 +123,7 @@ class Index:
         self._csv = csv_path
         self._path = folder / "subscribers.db"
         self._out = folder / "unsubscribed.db"
+        self._refreshing = Lock()
 
     def refresh(self) -> None:
         """Index the file anew if it has changed since.
@@ -129,6 +132,10 @@ class Index:
             BadSubscribers: it cannot be used; the last good index stays.
             StorageFull: the disk took nothing.
         """
+        with self._refreshing:
+            self._refresh()
+
+    def _refresh(self) -> None:
         try:
             about = self._csv.stat()
         except OSError as error:
@@ -188,7 +195,7 @@ class Index:
                 "INSERT OR REPLACE INTO subscriber VALUES (?, ?)", [(p.address, p.language) for p in people]
             )
             index.executemany(
-                "INSERT OR IGNORE INTO lives_in VALUES (?, ?)", [(q, p.address) for p in people for q in p.quarters]
+                "INSERT OR IGNORE INTO lives_in VALUES (?, ?)", [(p.address, q) for p in people for q in p.quarters]
             )
             people.clear()
 

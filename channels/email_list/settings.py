@@ -1,0 +1,131 @@
+"""`channels.email_list` of a site file: the register, the sender, the links, the relay, and who wants to be treated gently.
+
+Everything that cannot work is named before a socket opens: an address that a relay would refuse, a password in the clear, a link
+that no mail program would follow.
+
+Source: RFC 5321 §4.5.3.1; RFC 8058 §3.1; facts.md §Mail "Japan".
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from channels.email_list.letter import BOUNCE_ADDS
+from channels.email_list.relay import Tls
+from channels.email_list.subscribers import BadSubscribers, is_address, read
+from config.secret import Secret
+from config.units import PerSecond, Seconds
+
+LONGEST_LOCAL = 64 - BOUNCE_ADDS
+LONGEST_URL = 300
+"""In one line of at most 998 characters with the reader's address and a token."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RelaySettings:
+    """Where mail is handed over. `tls: none` on loopback only."""
+
+    host: str
+    port: int = 587
+    tls: Tls = Tls.STARTTLS
+    ca: Path | None = None
+    """The authority that signed the relay's certificate, where the machine does not know it."""
+    username: str | None = None
+    password: Secret | None = None
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        if not 0 < self.port < 65_536:
+            yield "port", "1 to 65535 are accepted"
+        if self.tls is Tls.NONE and self.host not in {"127.0.0.1", "::1", "localhost"}:
+            yield "tls", "none is accepted on loopback only"
+        if (self.username is None) != (self.password is None):
+            yield "username", "username and password go together"
+        if self.ca is not None and not self.ca.is_file():
+            yield "ca", f"{self.ca}: no such file"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DomainRate:
+    """A receiving domain that wants to be treated gently."""
+
+    domain: str
+    rate: PerSecond
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        if not is_address(f"a@{self.domain}"):
+            yield "domain", "a domain name like docomo.ne.jp is accepted"
+        if not 0 < self.rate <= 10_000:
+            yield "rate", "more than 0 and at most 10000 /s"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """`channels.email_list` of a site file.
+
+    email_list:
+      subscribers: subscribers.csv
+      sender: kunren@bousai.example.jp
+      sender_name: 三鷹市（訓練）
+      list_id: kunren.bousai.example.jp
+      secret: {file: keys/mail-links}
+      unsubscribe_url: https://kunren.bousai.example.jp/unsubscribe
+      listen: 127.0.0.1:8185
+      relay: {host: mail.example.jp, username: todoke, password: {file: keys/mail}}
+    """
+
+    subscribers: Path
+    sender: str
+    sender_name: str
+    list_id: str
+    secret: Secret
+    """Makes the links and the bounce addresses; whoever knows it can unsubscribe anybody."""
+    unsubscribe_url: str
+    """What stands in the mails; the city's web server passes it on to `listen`."""
+    listen: str
+    """Where POSTs of `unsubscribe_url` come in: host:port."""
+    relay: RelaySettings
+    connections: int = 4
+    mails_per_connection: int = 1_000
+    timeout: Seconds = 30.0
+    quiet: Seconds = 60.0
+    """How long a domain is left alone after it said 421 or 4.7."""
+    domains: tuple[DomainRate, ...] = field(default_factory=tuple)
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        yield from self._problems_of_the_letter()
+        host, _, port = self.listen.rpartition(":")
+        if not host or not (port.isascii() and port.isdecimal() and 0 < int(port) < 65_536):
+            yield "listen", "host:port is accepted"
+        if not 1 <= self.connections <= 50:
+            yield "connections", "1 to 50 are accepted"
+        if self.mails_per_connection < 1:
+            yield "mails_per_connection", "1 or more is accepted"
+        if not 0 < self.timeout <= 300:
+            yield "timeout", "more than 0 s and at most 5 min"
+        try:
+            for _ in read(self.subscribers):
+                pass
+        except BadSubscribers as wrong:
+            yield from (("subscribers", problem) for problem in wrong.problems)
+
+    def _problems_of_the_letter(self) -> Iterable[tuple[str, str]]:
+        if not is_address(self.sender):
+            yield "sender", "an ASCII address local@domain is accepted"
+        elif len(self.sender.partition("@")[0]) > LONGEST_LOCAL:
+            yield "sender", f"up to {LONGEST_LOCAL} characters before the @: a bounce address adds {BOUNCE_ADDS}"
+        if any(ord(c) < 32 or ord(c) == 127 for c in self.sender_name):
+            yield "sender_name", "no control characters are accepted"
+        if not re.fullmatch(r"[A-Za-z0-9.-]{3,200}", self.list_id):
+            yield "list_id", "letters, digits, dots and - are accepted"
+        if len(self.secret.reveal()) < 16:
+            yield "secret", "at least 16 characters are needed"
+        url = self.unsubscribe_url
+        parts = urlsplit(url)
+        if len(url) > LONGEST_URL:
+            yield "unsubscribe_url", f"up to {LONGEST_URL} characters are accepted"
+        elif not re.fullmatch(r"https?://[!-~]+", url) or not parts.hostname or parts.query or set(url) & set("<>"):
+            yield "unsubscribe_url", "https://host/path without a query is accepted"
+        elif parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "localhost"}:
+            yield "unsubscribe_url", "https is needed (RFC 8058 §3.1), http on loopback only"
