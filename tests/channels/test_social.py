@@ -11,12 +11,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from config.cities import load
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from channels.social import Kind, Settings, Social, thread
 from channels.social.posted import Posted
+from config.cities import load
 from config.secret import Secret
 from dispatcher.channel import with_banner
 from dispatcher.errors import PermanentFailure, TemporaryFailure

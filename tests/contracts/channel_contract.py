@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from config.cities import load
 
+from config.cities import load
 from dispatcher.channel import Channel, Surroundings
 from dispatcher.clock import SystemClock
 from dispatcher.errors import ChannelError, ModeLeak
