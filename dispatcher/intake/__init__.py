@@ -1,0 +1,13 @@
+"""What other services send (a JMA telegram, a CAP alert) on its way to being a draft that staff decide about.
+
+    bytes ──telegram.read──▶ Telegram            jma.py, partner.py: hostile bytes in, one frozen noun out
+          ──concern────────▶ Concern             places.py: what of it is about this city, and which quarters
+          ──decide─────────▶ Decision            decide.py: pure; the tables and the policy are data (config/intake/)
+          ──act────────────▶ a draft at the desk keeping.py: order and duplicates in the ledger, drafts through the desk
+
+Where telegrams come from stands in sources/: a folder, a feed, a POST. `replay.py` is the same path without a node.
+
+Nothing that came in this way goes out without a person, unless a named policy says so for exactly that kind.
+
+Source: design.md §7; 気象庁防災情報XMLフォーマット 運用指針; OASIS CAP 1.2.
+"""
