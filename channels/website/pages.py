@@ -1,4 +1,4 @@
-"""The residents' pages as HTML: an alert in one language, and the index; the only place that imports Jinja2.
+"""The residents' pages as HTML: an alert in one language, and the index.
 
 A page stands alone: its style is inside, nothing is fetched, no script runs, and every link is relative, so that the folder
 can be served from any address. The first screen is level, who, when, what to do first.
@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-
 from channels.website import city_map
 from channels.website.entry import Chain, file_name, page_name, pages
 from channels.website.words import clock_time, day_time, language_name, words
@@ -22,6 +20,7 @@ from config.city import City
 from dispatcher.model.alert import Added, Alert, Info
 from dispatcher.model.draft import ENDING, Verb, verb_of
 from dispatcher.model.mode import Mode
+from dispatcher.pages import Environment, Template, environment
 
 HISTORY = b"<!--history-->"
 """Where `with_history` puts what was said before: the one thing on a page that its own message does not hold."""
@@ -152,13 +151,7 @@ def _telephone(contact: str | None) -> str | None:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return environment(Path(__file__).with_name("templates"))
 
 
 def _template(name: str) -> Template:

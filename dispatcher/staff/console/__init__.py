@@ -1,0 +1,38 @@
+"""The console: headquarters' desk in a browser. Thin over `desk`: what a page lets nobody press, the desk refuses as well.
+
+Every page is complete without a script; what scripts add is the clock that runs, the alarm that sounds, and figures that move.
+`application` is mounted at `/` of the staff's listener; anything else there (the API) is a sub-application of it.
+
+    frame.py     what every page has            guard.py    sessions, forged forms, refusals, headers
+    signin.py    the way in and out             board.py    状況板
+    approve.py   承認                           delivery.py 配信板
+
+A page module names its `ROUTES`; a handler reads `sitting(request)`, `fields(request)`, and answers `await render(request, …)`.
+
+Source: design.md §9; mockups README.
+"""
+
+from typing import Any
+
+from aiohttp import web
+
+from dispatcher.path import Path
+from dispatcher.staff.console import signin
+from dispatcher.staff.console.frame import CONSOLE, Console, static
+from dispatcher.staff.console.guard import UPLOAD_BYTES, guards
+from dispatcher.staff.desk import Desk
+
+__all__ = ["application"]
+
+ROOMS = (signin,)
+
+
+def application(desk: Desk[Any], accounts: Any, path: Path[Any], url: str) -> web.Application:
+    """The console of one node. `url`: where staff open it; https decides that cookies are bound to it."""
+    console = Console(desk, accounts, path, url)
+    app = web.Application(middlewares=guards(console), client_max_size=UPLOAD_BYTES)
+    app[CONSOLE] = console
+    app.router.add_get("/static/{tag:[0-9a-f]{12}}/{name:[a-z0-9.-]+}", static)
+    for room in ROOMS:
+        app.add_routes(room.ROUTES)
+    return app

@@ -1,0 +1,194 @@
+"""The frame of every page: who sits here, in which language, under which strip; and the one way to answer with a page.
+
+A page is a Jinja2 template in `pages/` that extends `frame.html`. It is handed `t` (words.py), `sitting` (who; None before
+sign-in), `seal` (the hidden field that every form must carry), `now`, `console`, and what its handler adds. Nothing is inline:
+the content security policy lets no style and no script in but our own files.
+
+Source: design.md §9; mockups README; WCAG 2.2 §2.2.1, §2.4.1, §2.5.8, §3.2.
+"""
+
+import gzip
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from dispatcher.clock import Clock
+from dispatcher.pages import Markup, environment
+from dispatcher.path import Path as MessagePath
+from dispatcher.staff.console.words import LEVELS, MODES, ROLES, Words
+from dispatcher.staff.desk import Desk
+from dispatcher.staff.sessions import Person
+
+_HERE = Path(__file__).parent
+_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".png": "image/png"}
+SEAL = "_seal"
+"""The form field of the CSRF token. A field whose name begins with _ was not typed by anybody."""
+
+NAVIGATION: Sequence[tuple[str, str, str]] = (
+    ("/", "状況板", "Board"),
+    ("/compose", "作成", "Compose"),
+    ("/areas", "区域", "Areas"),
+    ("/approve", "承認", "Approve"),
+    ("/alerts", "配信板", "Delivery"),
+    ("/progress", "経過", "Log"),
+    ("/admin", "管理", "Admin"),
+)
+
+
+@dataclass(frozen=True)
+class Console:
+    """What every page may use. `url` is where staff open the console, which decides on cookies and origins."""
+
+    desk: Desk[Any]
+    accounts: Any
+    path: MessagePath[Any]
+    url: str
+
+    @property
+    def clock(self) -> Clock:
+        return self.path.clock
+
+    @property
+    def mode(self) -> str:
+        return str(self.path.mode.name)
+
+    @property
+    def is_secure(self) -> bool:
+        return urlsplit(self.url).scheme == "https"
+
+    def title(self, kind: str) -> str:
+        """What staff call a channel; its name where this node has it no more."""
+        channel = self.path.channels.get(kind)
+        return str(channel.title) if channel is not None else kind
+
+    def counts(self, kind: str) -> bool:
+        """Does this medium reach anybody by name? Where not: 数えない."""
+        channel = self.path.channels.get(kind)
+        return channel is not None and channel.counts_people
+
+    @cached_property
+    def pages(self) -> Any:
+        made = environment(_HERE / "pages")
+        made.globals |= {"console": self, "asset": asset, "LEVELS": LEVELS, "ROLES": ROLES, "SEAL": SEAL}
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """One person at the desk for the length of a request. `csrf` belongs to their session."""
+
+    session: Any
+    words: Words
+
+    @property
+    def person(self) -> Person:
+        person: Person = self.session.person
+        return person
+
+    @property
+    def csrf(self) -> str:
+        return str(self.session.csrf)
+
+
+CONSOLE = web.AppKey("console", Console)
+SITTING: web.RequestKey[Sitting] = web.RequestKey("sitting", Sitting)
+LANGUAGE: web.RequestKey[str] = web.RequestKey("language", str)
+
+
+def sitting(request: web.Request) -> Sitting:
+    """Who asks; the guard has let nobody else in."""
+    return request[SITTING]
+
+
+def words(request: web.Request) -> Words:
+    return Words(request[LANGUAGE])
+
+
+async def render(request: web.Request, page: str, *, status: int = 200, **values: Any) -> web.Response:
+    """A page of `pages/` with what the frame needs and `values`."""
+    console = request.app[CONSOLE]
+    who = request.get(SITTING)
+    t = words(request)
+    seal = Markup('<input type="hidden" name="{}" value="{}">').format(SEAL, who.csrf) if who else Markup()
+    html = console.pages.get_template(page).render(
+        t=t,
+        lang=t.language,
+        seat=sitting,
+        seal=seal,
+        now=console.clock.now(),
+        strip=_strip(console, t),
+        navigation=[(path, t(ja, en)) for path, ja, en in NAVIGATION if _leads_somewhere(request, path)],
+        here=request.path,
+        **values,
+    )
+    return packed(request, html.encode(), "text/html; charset=utf-8", status)
+
+
+def packed(request: web.Request, body: bytes, media_type: str, status: int = 200) -> web.Response:
+    """An answer, zipped where the browser takes it: a tablet on a poor link.
+
+    A page bears the form's seal, which a stranger could guess from zipped lengths if they could make this browser ask with its
+    cookie; SameSite=Strict is what keeps them from that.
+    """
+    response = web.Response(status=status, headers={"Content-Type": media_type, "Vary": "Accept-Encoding, Cookie"})
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        body = gzip.compress(body, compresslevel=5, mtime=0)
+        response.headers["Content-Encoding"] = "gzip"
+    response.body = body
+    return response
+
+
+def _strip(console: Console, t: Words) -> Mapping[str, str]:
+    name = "halt" if console.desk.halted else console.mode
+    ja, en, sentence, sentence_en = MODES[name]
+    return {"name": name, "word": t(ja, en), "sentence": t(sentence, sentence_en), "mode": console.mode}
+
+
+def _leads_somewhere(request: web.Request, path: str) -> bool:
+    return any(resource.canonical == path for resource in request.app.router.resources())
+
+
+@dataclass(frozen=True, slots=True)
+class _Asset:
+    plain: bytes
+    zipped: bytes
+    media_type: str
+    tag: str
+
+
+def _assets() -> Mapping[str, _Asset]:
+    found = {}
+    for file in sorted((_HERE / "static").iterdir()):
+        plain = file.read_bytes()
+        zipped = gzip.compress(plain, compresslevel=9, mtime=0)
+        found[file.name] = _Asset(plain, zipped, _TYPES[file.suffix], hashlib.sha256(plain).hexdigest()[:12])
+    return found
+
+
+ASSETS = _assets()
+
+
+def asset(name: str) -> str:
+    """Where a file of `static/` stands; the address changes with its content, so a browser may keep it for ever."""
+    return f"/static/{ASSETS[name].tag}/{name}"
+
+
+async def static(request: web.Request) -> web.Response:
+    """One file of `static/`, to anybody: there is nothing of anybody's in it."""
+    found = ASSETS.get(request.match_info["name"])
+    if found is None or found.tag != request.match_info["tag"]:
+        raise web.HTTPNotFound
+    is_zipped = "gzip" in request.headers.get("Accept-Encoding", "")
+    headers = {
+        "Content-Type": found.media_type,
+        "Cache-Control": "public, max-age=31536000, immutable",
+        "Vary": "Accept-Encoding",
+        **({"Content-Encoding": "gzip"} if is_zipped else {}),
+    }
+    return web.Response(body=found.zipped if is_zipped else found.plain, headers=headers)

@@ -1,0 +1,123 @@
+"""What the console says of time, number and mode, in Japanese and in English; every page is handed one `Words` as `t`.
+
+A page writes both languages at the place where they are read, `t("状況板", "Board")`, so that a reviewer sees them side by
+side and nothing can be lost in a catalogue.
+
+Source: mockups README "Say what was seen".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+LANGUAGES: Mapping[str, str] = MappingProxyType({"ja": "日本語", "en": "English"})
+_OWN_NAMES: Mapping[str, str] = MappingProxyType(
+    {"ja": "日本語", "ja-x-easy": "やさしい日本語", "en": "English", "zh": "中文", "ko": "한국어", "vi": "Tiếng Việt"}
+)
+_WEEKDAYS = ("月", "火", "水", "木", "金", "土", "日")
+_MYRIAD = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One of `LANGUAGES`; called with both wordings it gives the one to show."""
+
+    language: str
+
+    def __call__(self, ja: str, en: str) -> str:
+        return en if self.language == "en" else ja
+
+    def clock(self, moment: datetime | None) -> str:
+        """3:04, or — for never."""
+        return "—" if moment is None else f"{moment.hour}:{moment:%M}"
+
+    def second(self, moment: datetime) -> str:
+        return f"{moment.hour}:{moment:%M:%S}"
+
+    def day(self, moment: datetime) -> str:
+        return self(
+            f"{moment.month}月{moment.day}日({_WEEKDAYS[moment.weekday()]})", f"{moment:%a} {moment.day} {moment:%b}"
+        )
+
+    def moment(self, moment: datetime, now: datetime) -> str:
+        """The time alone today, with the day before it otherwise."""
+        return self.clock(moment) if moment.date() == now.date() else f"{self.day(moment)} {self.clock(moment)}"
+
+    def span(self, seconds: float) -> str:
+        """1時間12分 · 23分10秒 · 9秒 · 0.4秒; whole minutes from an hour on, tenths below ten seconds."""
+        if 0 < seconds < 10:
+            return f"{seconds:.1f}" + self("秒", " s")
+        minutes, second = divmod(int(max(seconds, 0)), 60)
+        hours, minute = divmod(minutes, 60)
+        days, hour = divmod(hours, 24)
+        if days:
+            return self(f"{days}日{hour}時間", f"{days} d {hour} h")
+        if hours:
+            return self(f"{hour}時間{minute}分", f"{hour} h {minute} min")
+        if minutes:
+            return self(f"{minute}分{second}秒", f"{minute} min {second} s")
+        return f"{second}" + self("秒", " s")
+
+    def minutes(self, seconds: float) -> str:
+        """As `span`, in whole minutes from one on: what stands large and must not flicker."""
+        whole = int(max(seconds, 0))
+        if not 60 <= whole < 3600:
+            return self.span(whole)
+        return f"{whole // 60}" + self("分", " min")
+
+    def language_name(self, language: str) -> str:
+        """A message's language as its own readers call it."""
+        return _OWN_NAMES.get(language) or _OWN_NAMES.get(language.split("-", maxsplit=1)[0]) or language
+
+    def people(self, count: int | None) -> str:
+        """A head count as an order of magnitude that can be said aloud: およそ1万4千人. None: 数えない."""
+        if count is None:
+            return self("数えない", "not counted")
+        if self.language == "en":
+            return f"about {_rounded(count):,} people"
+        rounded = _rounded(count)
+        myriads, rest = divmod(rounded, _MYRIAD)
+        said = (f"{myriads}万" if myriads else "") + (
+            (f"{rest // 1000}千" if rest % 1000 == 0 else f"{rest}") if rest else ""
+        )
+        return f"およそ{said or '0'}人"
+
+
+def _rounded(count: int) -> int:
+    """To two leading figures; a small count stays as it is."""
+    if count < 100:
+        return count
+    unit: int = 10 ** (len(str(count)) - 2)
+    return round(count / unit) * unit
+
+
+MODES: Mapping[str, tuple[str, str, str, str]] = MappingProxyType(
+    {
+        "live": ("本番", "LIVE", "押したことは住民に届きます", "What you press reaches residents"),
+        "drill": ("訓練", "DRILL", "訓練の宛先にだけ届きます", "It reaches the drill's recipients only"),
+        "halt": ("停止中", "HALTED", "何も送れません。見ることはできます", "Nothing can be sent; you can look"),
+    }
+)
+"""Word and sentence of each strip."""
+
+LEVELS: Mapping[int, tuple[str, str]] = MappingProxyType(
+    {
+        5: ("緊急安全確保", "Emergency safety measures"),
+        4: ("避難指示", "Evacuation order"),
+        3: ("高齢者等避難", "Evacuation of the elderly and others"),
+        2: ("大雨・洪水注意報", "Advisory"),
+        1: ("早期注意情報", "Early notice"),
+    }
+)
+ROLES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "viewer": ("閲覧", "viewer"),
+        "originator": ("起案", "originator"),
+        "approver": ("承認", "approver"),
+        "welfare": ("福祉", "welfare"),
+        "coordinator": ("訓練統括", "coordinator"),
+        "admin": ("管理", "admin"),
+        "trainee": ("訓練生", "trainee"),
+    }
+)
