@@ -40,6 +40,9 @@ def test_every_order_has_its_lifting_and_there_is_one_retraction():
     assert orders == {
         "elderly-evacuation", "evacuation-order", "emergency-safety",
         "tsunami-evacuation-order", "earthquake-evacuation-order",
+        "weather-special-warning", "weather-danger-warning", "weather-warning", "weather-advisory",
+        "heavy-rain-bulletin", "tornado-advisory", "earthquake-information", "earthquake-early-warning",
+        "tsunami-warning", "tsunami-advisory", "agency-notice",
     }  # fmt: skip
     assert set(templates) == orders | {f"{name}-lifted" for name in orders} | {"false-alarm"}
 
