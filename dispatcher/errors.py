@@ -4,6 +4,7 @@
     ├── Refused                a rule said no; the text is for staff
     │   ├── InvalidInput         what was typed or sent is not acceptable; every finding at once
     │   ├── Unauthenticated      nobody, or nobody known
+    │   │   └── Throttled          too many wrong answers: come again after `retry_after_s`
     │   ├── NotFound             no such draft, alert, channel
     │   ├── StaleHash            what was approved is not what stands there now
     │   └── Standby              this node may not, another one does
@@ -40,6 +41,7 @@ __all__ = [
     "Standby",
     "StorageFull",
     "TemporaryFailure",
+    "Throttled",
     "TodokeError",
     "Unauthenticated",
 ]
@@ -89,6 +91,19 @@ class InvalidInput(Refused):
 class Unauthenticated(Refused):
     exit_code = 7
     http_status = 401
+
+
+class Throttled(Unauthenticated):
+    """Too many wrong answers, or too many people at once: nothing was looked at. Come again after `retry_after_s`."""
+
+    http_status = 429
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(
+            f"試行が多すぎます。{retry_after_s:.0f}秒たってから、もう一度行ってください "
+            f"(too many attempts; try again in {retry_after_s:.0f} s)"
+        )
+        self.retry_after_s = retry_after_s
 
 
 class NotFound(Refused):
