@@ -26,7 +26,7 @@ class Unit:
 
 DURATION = Unit("a duration", MappingProxyType({"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}))
 BIT_RATE = Unit("a bit rate", MappingProxyType({"bit/s": 1, "kbit/s": 1e3, "Mbit/s": 1e6, "Gbit/s": 1e9}))
-SIZE = Unit("a size", MappingProxyType({"B": 1, "kB": 1e3, "MB": 1e6, "KiB": 1024, "MiB": 1024**2}))
+SIZE = Unit("a size", MappingProxyType({"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 1024, "MiB": 1024**2}))
 FREQUENCY = Unit("a rate", MappingProxyType({"/s": 1, "/min": 1 / 60, "/h": 1 / 3600}))
 
 LARGEST = 1e15

@@ -20,6 +20,7 @@ EVENTS: dict[str, frozenset[str]] = {
         "channel.failed": "channel reason",
         "ledger.retrying": "reason",
         "ledger.reclaimed": "rows",
+        "ledger.migrated": "before now",
         "attempt.failed": "delivery_id channel",
         "delivery.sent": "delivery_id channel identifier attempt taken refused",
         "delivery.deferred": "delivery_id channel identifier attempt retry_in_s",
@@ -31,6 +32,7 @@ EVENTS: dict[str, frozenset[str]] = {
         "social.unlooked": "reason",
         "social.forgetful": "reason",
         "station.refused": "reason",
+        "duty.untold": "reason",
         "listener.failed": "listener reason",
     }.items()
 }

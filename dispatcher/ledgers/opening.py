@@ -6,6 +6,7 @@ afterwards.
 Source: design.md §4 "Live and drill cannot mix", §5.3.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -13,8 +14,12 @@ import sqlalchemy as sa
 from config.document import ConfigError, Problem
 from dispatcher.ledgers.chain import GENESIS, Head
 from dispatcher.ledgers.dialect import Dialect
+from dispatcher.ledgers.migrations import migrate, unknown
 from dispatcher.ledgers.schema import VERSION, chains, meta, metadata, nodes
+from dispatcher.log import logger
 from dispatcher.model.mode import Mode
+
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +32,32 @@ class Identity:
 
 
 def create(connection: sa.Connection, dialect: Dialect, mode: type[Mode], name: str) -> None:
-    """Make the tables unless they are there, and check whose they are.
+    """Make the tables unless they are there, check whose they are, and bring them to this program's version.
 
     Raises:
-        ConfigError: the ledger is of the other mode or of another version.
+        ConfigError: the ledger is of the other mode, or of a version that this program does not know.
     """
-    metadata.create_all(connection)
-    stamps = {"mode": mode.name, "version": VERSION}
-    rows = [{"key": key, "value": value} for key, value in stamps.items()]
-    connection.execute(dialect.insert(meta).on_conflict_do_nothing(), rows)
+    if not sa.inspect(connection).has_table(meta.name):
+        metadata.create_all(connection)
+        stamps = {"mode": mode.name, "version": VERSION}
+        rows = [{"key": key, "value": value} for key, value in stamps.items()]
+        connection.execute(dialect.insert(meta).on_conflict_do_nothing(), rows)
     found = {row.key: row.value for row in connection.execute(sa.select(meta))}
-    problems = [
-        Problem(name, 0, key, f"this ledger's {key} is {found[key]}, not {value}; name another one")
-        for key, value in stamps.items()
-        if found[key] != value
-    ]
+    problems = [Problem(name, 0, key, reason) for key, reason in _wrong(found, mode)]
     if problems:
         raise ConfigError(problems)
+    before = int(found["version"])
+    if before < int(VERSION):
+        migrate(connection, before)
+        log.warning("ledger.migrated", before=before, now=int(VERSION))
+
+
+def _wrong(found: Mapping[str, str], mode: type[Mode]) -> Iterator[tuple[str, str]]:
+    """What of a ledger's stamps keeps this program from opening it."""
+    if found.get("mode") != mode.name:
+        yield "mode", f"this ledger's mode is {found.get('mode')}, not {mode.name}; name another one"
+    if reason := unknown(found.get("version", "")):
+        yield "version", reason
 
 
 def take_place(connection: sa.Connection, dialect: Dialect, me: Identity, *, is_alone: bool) -> Head | None:
