@@ -19,6 +19,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -26,6 +27,8 @@ from urllib.parse import urlsplit
 from config.binding import bind, effective
 from config.cities import cities
 from config.document import load, parse
+from config.operators import Operators
+from config.secret import Secret
 
 __all__ = ["Control", "Person", "Residents", "Site", "bind_site", "effective", "load_site"]
 
@@ -86,7 +89,9 @@ class Person:
     """Somebody at the desk; `todoke token new NAME` makes the token and its hash."""
 
     name: str
-    roles: tuple[Literal["viewer", "originator", "approver"], ...]
+    roles: tuple[
+        Literal["viewer", "originator", "approver", "welfare", "coordinator", "admin", "trainee", "intake"], ...
+    ]
     token_hash: str
 
     def problems(self) -> Iterable[tuple[str, str]]:
@@ -95,7 +100,37 @@ class Person:
         if not re.fullmatch(r"[0-9a-f]{64}", self.token_hash):
             yield "token_hash", "64 hexadecimal digits are needed, as `todoke token new` prints them"
         if not self.roles:
-            yield "roles", "at least one of viewer, originator, approver is needed"
+            yield (
+                "roles",
+                "at least one of viewer, originator, approver, welfare, coordinator, admin, trainee, intake is needed",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DutyList:
+    """Who is told by mail when something failed or waits; `tls: none` on loopback only."""
+
+    to: tuple[str, ...]
+    sender: str
+    console: str
+    """Where the console is, for the mail: a link for staff."""
+    host: str
+    port: int = 587
+    tls: Literal["starttls", "implicit", "none"] = "starttls"
+    ca: Path | None = None
+    username: str | None = None
+    password: Secret | None = None
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        for at, address in [("sender", self.sender), *(("to", address) for address in self.to)]:
+            if not re.fullmatch(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,253}", address):
+                yield at, f"{address!r}: an address local@domain is needed"
+        if not self.to:
+            yield "to", "at least one address is needed"
+        if self.tls == "none" and self.host not in {"127.0.0.1", "::1", "localhost"}:
+            yield "tls", "none is accepted on loopback only"
+        if (self.username is None) != (self.password is None):
+            yield "username", "username and password go together"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +148,15 @@ class Site:
     control: Control = field(default_factory=Control)
     ledger: str | None = None
     """sqlite:///path or postgresql://…; default: a file in `state_dir`."""
+    duty: DutyList | None = None
+    drill_ends: str | None = None
+    """RFC 3339. A drill node sends nothing after it, so that nothing rehearsed outlives its drill."""
+    operators: Operators = field(default_factory=Operators)
+
+    @property
+    def dsn(self) -> str:
+        """Where the ledger is."""
+        return self.ledger or f"sqlite:///{self.state_dir / 'todoke.db'}"
 
     def problems(self) -> Iterable[tuple[str, str]]:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", self.node):
@@ -122,15 +166,30 @@ class Site:
         if self.ledger is not None:
             yield from (("ledger", reason) for reason in _ledger(self.ledger))
         yield from self._staffing()
+        yield from self._drill_end()
         if self.residents.listen == self.control.listen:
             yield "control", "the residents' and the staff's listener cannot be the same address"
         if not self.channels:
             yield "channels", "at least one channel is needed"
 
+    def _drill_end(self) -> Iterator[tuple[str, str]]:
+        if self.drill_ends is None:
+            return
+        if self.mode == "live":
+            yield "drill_ends", "a live node holds no drill"
+        try:
+            is_moment = datetime.fromisoformat(self.drill_ends).tzinfo is not None
+        except ValueError:
+            is_moment = False
+        if not is_moment:
+            yield "drill_ends", f"{self.drill_ends!r}: a time like 2026-11-21T12:00:00+09:00 is needed"
+
     def _staffing(self) -> Iterator[tuple[str, str]]:
         for what, values in (("name", [p.name for p in self.staff]), ("token", [p.token_hash for p in self.staff])):
             if len(set(values)) != len(values):
                 yield "staff", f"two people have the same {what}"
+        if self.mode == "live" and (trainees := [p.name for p in self.staff if "trainee" in p.roles]):
+            yield "staff", f"{', '.join(trainees)}: a trainee sits at a drill node only"
         approvers = {p.name for p in self.staff if "approver" in p.roles}
         writers = {p.name for p in self.staff if "originator" in p.roles} | approvers
         if not approvers or len(writers) < 2:

@@ -20,6 +20,9 @@ from dispatcher.channel import Limits
 from dispatcher.model.audience import Destination
 from dispatcher.model.delivery import DeliveryState, Outcome, Priority, Received, Told
 
+UNWITNESSED = frozenset({"session", "throttle", "idempotency", "composing"})
+"""Kinds of records that `verify` does not vouch for: when somebody was last seen is nobody's evidence."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -131,6 +134,10 @@ class ChannelTally:
     last_taken_at: datetime | None
     last_words: str
     """The medium's own words for the last failure, "" if there was none."""
+    queued: int = 0
+    """Destinations whose first attempt has not begun."""
+    sending: int = 0
+    """Destinations of deliveries that are on their way now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +182,32 @@ class Ledger(ABC):
     @abstractmethod
     async def drafts(self) -> Sequence[tuple[str, int, Mapping[str, Any]]]:
         """Identifier, version, body of every draft, newest first."""
+
+    @abstractmethod
+    async def save_record(
+        self, kind: str, key: str, expected_version: int, body: Mapping[str, Any] | None, event: Event | None
+    ) -> int:
+        """Write one of the things that staff keep (an account, a saved area, a tick) and its event; returns the new version.
+
+        `expected_version` 0: it is new. `body` None: it goes, and 0 is returned. `event` may be None for kinds in UNWITNESSED
+        alone, whose every move would only fill the chain.
+
+        Raises:
+            StaleHash: somebody else wrote it meanwhile.
+            StorageFull: nothing was written.
+        """
+
+    @abstractmethod
+    async def read_record(self, kind: str, key: str) -> tuple[int, Mapping[str, Any]]:
+        """Version and body.
+
+        Raises:
+            NotFound: nothing is kept under this key.
+        """
+
+    @abstractmethod
+    async def records(self, kind: str) -> Sequence[tuple[str, int, Mapping[str, Any]]]:
+        """Key, version, body of each of this kind, in the order of their keys."""
 
     @abstractmethod
     async def issue(
@@ -249,6 +282,20 @@ class Ledger(ABC):
     @abstractmethod
     async def tally(self, identifier: str) -> Sequence[ChannelTally]:
         """One line a channel, in the order of the channels' names."""
+
+    @abstractmethod
+    async def tally_at(self, identifier: str, at: datetime) -> Sequence[ChannelTally]:
+        """The board's lines as they stood at a past moment, from what each outcome and receipt bears."""
+
+    @abstractmethod
+    async def spread(self, identifier: str) -> Mapping[str, tuple[float, float]]:
+        """Channel → seconds from the issuing until half, and until 95 %, of those taken so far were taken."""
+
+    @abstractmethod
+    async def story(
+        self, subject: str | None = None, *, until: datetime | None = None, limit: int = 500
+    ) -> Sequence[Recorded]:
+        """The last events of every node, of one draft or alert if `subject` says so, newest first."""
 
     @abstractmethod
     def destinations(self, identifier: str, channel: str | None = None) -> AsyncIterator[DestinationStatus]:

@@ -12,8 +12,11 @@ import pkgutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic
 from urllib.parse import urlsplit
+
+from aiohttp.web import Application
 
 from config.cities import load
 from config.site import Site
@@ -26,9 +29,13 @@ from dispatcher.log import logger
 from dispatcher.model.mode import MODES, Drill, Live, M
 from dispatcher.path import Path
 from dispatcher.residents.bulletin import bulletin
-from dispatcher.staff.api import application
+from dispatcher.staff import api
+from dispatcher.staff.api.tokens import SiteTokens
 from dispatcher.staff.desk import Desk
+from dispatcher.staff.duty import Duty
+from dispatcher.staff.gates import Gates
 from dispatcher.staff.sessions import People, Person
+from dispatcher.staff.standing import Standing
 from dispatcher.steps.dispatch import CLOCK
 from dispatcher.steps.render import Renderer
 from dispatcher.tracking.acknowledgement import Acknowledgements, Returned
@@ -75,9 +82,8 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
     city = load(site.city)
     classes = kinds()
     site.state_dir.mkdir(parents=True, exist_ok=True)
-    dsn = site.ledger or f"sqlite:///{site.state_dir / 'todoke.db'}"
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(open_ledger(dsn, mode=mode, node=site.node, clock=clock))
+        ledger = await stack.enter_async_context(open_ledger(site.dsn, mode=mode, node=site.node, clock=clock))
         channels: dict[str, Channel[M, Any]] = {}
         returned = Returned()
         for kind, settings in site.channels.items():
@@ -87,16 +93,27 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
             channels[kind] = classes[kind](mode, settings, around)
             await stack.enter_async_context(channels[kind].open(Acknowledgements(ledger, kind, returned)))
         sender = f"{site.node}@{urlsplit(site.residents.url).hostname or 'localhost'}"
-        path = Path(mode, city, channels, ledger, clock, sender, site.residents.url.rstrip("/"), Renderer(channels))
+        web = site.residents.url.rstrip("/")
+        ends = datetime.fromisoformat(site.drill_ends) if site.drill_ends else None
+        path = Path(mode, city, channels, ledger, clock, sender, web, Renderer(channels), ends)
         people = People([Person(p.name, tuple(p.roles), p.token_hash) for p in site.staff])
-        desk = Desk(path, people)
+        gates = Gates(ledger, clock)
+        await gates.read()
+        desk = Desk(path, people, gates)
         if "website" in site.channels:
             host, port = _address(site.residents.listen)
             await stack.enter_async_context(listening(bulletin(site.channels["website"].folder), host, port))
-        await stack.enter_async_context(listening(application(desk), *_address(site.control.listen)))
+        staff = Application()
+        staff.add_subapp(api.PREFIX, api.application(api.Rooms(desk, ledger, clock), SiteTokens(desk)))
+        await stack.enter_async_context(listening(staff, *_address(site.control.listen)))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         lanes = {CLOCK: TIMERS, **{kind: channel.limits for kind, channel in channels.items()}}
-        work = [tasks.create_task(ledger.run(lanes, path.attempt)), tasks.create_task(_hasten(ledger, returned, clock))]
+        standing = Standing(ledger, clock, gates, Duty(site.duty, mode, site.node, clock))
+        work = [
+            tasks.create_task(ledger.run(gates.over(lanes, CLOCK), path.attempt)),
+            tasks.create_task(_hasten(ledger, returned, clock)),
+            tasks.create_task(standing.run()),
+        ]
         await ledger.append(Event("node.started", "", {"mode": mode.name, "channels": sorted(channels)}))
         log.info("node.started", mode=mode.name, site=site.node)
         try:

@@ -65,6 +65,12 @@ class Path(Generic[M]):
     web: str
     """Where residents read the site."""
     renderer: Renderer[M]
+    until: datetime | None = None
+    """When the drill is over: nothing of it goes out afterwards, whatever was queued (亘理町 2016). None for live."""
+
+    @property
+    def is_over(self) -> bool:
+        return self.until is not None and self.clock.now() >= self.until
 
     async def prepare(self, draft: Draft, at: datetime) -> Prepared[M]:
         """The draft as it would go out at that moment. Nothing is written.
@@ -116,6 +122,8 @@ class Path(Generic[M]):
                 claim.identifier, State.ENDED, Event("alert.ended", claim.identifier, {"because": "expired"})
             )
             return Attempted(claim, DeliveryEvent.TAKEN)
+        if self.is_over:
+            return Attempted(claim, DeliveryEvent.EXPIRED, "訓練は終わりました (the drill is over)")
         rendering = await self._rendering(claim.identifier, claim.channel)
         return await send(claim, rendering, self.channels[claim.channel], self.ledger, self.clock)
 

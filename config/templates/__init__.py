@@ -6,6 +6,7 @@ at load, with its line, and nothing starts.
 Source: design.md §7; 避難情報に関するガイドライン（内閣府、令和3年5月改定）.
 """
 
+import hashlib
 import string
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class _File:
     infos: Mapping[str, Words]
     level: Literal["3", "4", "5"] | None = None
     hazards: tuple[str, ...] = ()
+    modes: tuple[Literal["live", "drill"], ...] = ("live", "drill")
 
     def problems(self) -> Iterable[tuple[str, str]]:
         for hazard in self.hazards:
@@ -77,6 +79,10 @@ class Template:
     infos: Mapping[str, Words]
     """By language, in the order in which they are said. Shelters, the next update and the telephone number are not in the text:
     each medium says them in its own place (Added.SHELTERS, Added.NEXT_UPDATE, contact)."""
+    digest: str
+    """SHA-256 of the file in hex: what an approval of the template binds to."""
+    modes: tuple[str, ...] = ("live", "drill")
+    """Where it may be used: a text that was written for drills does not come up on a live node at all."""
 
 
 @cache
@@ -92,7 +98,8 @@ def load_templates(folder: Path = _HERE) -> Mapping[str, Template]:
         if path.name == CAUSES:
             continue
         try:
-            document = read(path.read_bytes(), path.name)
+            data = path.read_bytes()
+            document = read(data, path.name)
             file = bind(_File, document, file=path.name, base=folder)
         except ConfigError as error:
             problems += error.problems
@@ -109,6 +116,8 @@ def load_templates(folder: Path = _HERE) -> Mapping[str, Template]:
             level=int(file.level) if file.level else None,
             hazards=file.hazards,
             infos={language: file.infos[language] for language in LANGUAGES if language in file.infos},
+            digest=hashlib.sha256(data).hexdigest(),
+            modes=file.modes,
         )
     if problems:
         raise ConfigError(problems)

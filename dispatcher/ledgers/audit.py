@@ -17,10 +17,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dispatcher.ledger import UNWITNESSED
 from dispatcher.ledgers.alerts import ALERT, DELIVERY
 from dispatcher.ledgers.answers import OUTCOME, RECEIPT, TAKEN
 from dispatcher.ledgers.chain import GENESIS, digest, hash_of, sha256
-from dispatcher.ledgers.schema import alerts, chains, deliveries, drafts, events, outcomes, receipts, tallies
+from dispatcher.ledgers.schema import alerts, chains, deliveries, drafts, events, outcomes, receipts, records, tallies
 from dispatcher.ledgers.transaction import COUNTS
 from dispatcher.model.delivery import OPEN, DeliveryState, Outcome, Receipt
 
@@ -48,6 +49,7 @@ def _findings(connection: sa.Connection) -> Iterator[str]:
     yield from _rows(connection, outcomes, OUTCOME, said.outcomes)
     yield from _rows(connection, receipts, RECEIPT, said.receipts)
     yield from _drafts(connection, said)
+    yield from _records(connection, said)
     yield from _alerts(connection, said)
     yield from _states(connection, said)
     yield from _tallies(connection)
@@ -63,6 +65,7 @@ class _Said:
     outcomes: dict[Place, Any] = field(default_factory=dict)
     receipts: dict[Place, Any] = field(default_factory=dict)
     drafts: dict[str, Any] = field(default_factory=dict)
+    records: dict[tuple[str, str], Any] = field(default_factory=dict)
     alerts: dict[Place, Any] = field(default_factory=dict)
     moves: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Alert → when it was last moved on, and to which state."""
@@ -80,6 +83,9 @@ class _Said:
         if "draft" in proof:
             known = self.drafts.get(proof["draft"]["identifier"], proof["draft"])
             self.drafts[proof["draft"]["identifier"]] = max(known, proof["draft"], key=lambda d: d["version"])
+        if "record" in proof:
+            of = proof["record"]["kind"], proof["record"]["key"]
+            self.records[of] = max(self.records.get(of, proof["record"]), proof["record"], key=lambda r: r["version"])
         if "alert" in proof:
             self.alerts[place] = proof
         if "moved" in proof:
@@ -164,6 +170,16 @@ def _drafts(connection: sa.Connection, said: _Said) -> Iterator[str]:
             yield f"draft {row.identifier}: not as its last event says"
     for identifier in sorted(missing):
         yield f"draft {identifier}: gone"
+
+
+def _records(connection: sa.Connection, said: _Said) -> Iterator[str]:
+    missing = dict(said.records)
+    for row in _stream(connection, sa.select(records).where(records.c.kind.not_in(UNWITNESSED))):
+        proof = missing.pop((row.kind, row.key), None)
+        if proof is None or (row.version, sha256(row.body)) != (proof["version"], proof["digest"]):
+            yield f"{row.kind} {row.key}: not as its last event says"
+    for kind, key in sorted(of for of in missing if of[0] not in UNWITNESSED):
+        yield f"{kind} {key}: gone"
 
 
 def _alerts(connection: sa.Connection, said: _Said) -> Iterator[str]:

@@ -16,7 +16,19 @@ import sqlalchemy as sa
 from dispatcher.clock import JST
 from dispatcher.errors import NotFound
 from dispatcher.ledger import ChannelTally, DestinationStatus, Event, IssuedAlert, Recorded
-from dispatcher.ledgers.schema import alerts, among, deliveries, drafts, events, is_waiting, outcomes, receipts, tallies
+from dispatcher.ledgers.schema import (
+    alerts,
+    among,
+    deliveries,
+    drafts,
+    events,
+    is_ready,
+    is_sending,
+    is_waiting,
+    outcomes,
+    receipts,
+    tallies,
+)
 from dispatcher.ledgers.transaction import COUNTS
 from dispatcher.model.delivery import DeliveryState, Outcome, Priority
 
@@ -76,6 +88,7 @@ def tally(connection: sa.Connection, identifier: str) -> Sequence[ChannelTally]:
     asked = {"identifier": identifier}
     retrying = {row.channel: row.retrying for row in connection.execute(_RETRYING, asked)}
     said = {row.channel: row.last_words for row in connection.execute(_LAST_WORDS, asked)}
+    under_way = {(row.channel, row.state): int(row.people) for row in connection.execute(_UNDER_WAY, asked)}
     return [
         ChannelTally(
             channel=row.channel,
@@ -90,6 +103,8 @@ def tally(connection: sa.Connection, identifier: str) -> Sequence[ChannelTally]:
             first_taken_at=_moment(row.first_taken_at),
             last_taken_at=_moment(row.last_taken_at),
             last_words=said.get(row.channel, ""),
+            queued=sum(under_way.get((row.channel, state), 0) for state in ("ready", "waiting")),
+            sending=under_way.get((row.channel, "sending"), 0),
         )
         for row in connection.execute(_TALLY, asked)
     ]
@@ -116,6 +131,125 @@ _RETRYING = (
     sa.select(deliveries.c.channel, sa.func.sum(deliveries.c.open).label("retrying"))
     .where(deliveries.c.identifier == sa.bindparam("identifier"), is_waiting, deliveries.c.attempt > 0)
     .group_by(deliveries.c.channel)
+)
+
+
+_UNDER_WAY = (
+    sa.select(deliveries.c.channel, deliveries.c.state, sa.func.sum(deliveries.c.open).label("people"))
+    .where(
+        deliveries.c.identifier == sa.bindparam("identifier"),
+        sa.or_(is_sending, sa.and_(sa.or_(is_ready, is_waiting), deliveries.c.attempt == 0)),
+    )
+    .group_by(deliveries.c.channel, deliveries.c.state)
+)
+
+
+def tally_at(connection: sa.Connection, identifier: str, at: datetime) -> Sequence[ChannelTally]:
+    """As Ledger.tally_at."""
+    asked = {"identifier": identifier, "until": at.timestamp()}
+    lines: dict[str, dict[str, Any]] = {}
+    for row in connection.execute(_ADDRESSED, asked):
+        lines[row.channel] = dict.fromkeys(COUNTS, 0) | {"destinations": int(row.people), "first": None, "last": None}
+    for row in connection.execute(_OUTCOMES_UNTIL, asked):
+        line = lines[row.channel]
+        if row.outcome in {Outcome.TAKEN, Outcome.DUPLICATE}:
+            line["taken"] += row.people
+            line["first"] = min(filter(None, (line["first"], row.first)))
+            line["last"] = max(filter(None, (line["last"], row.last)))
+        else:
+            line["refused"] += row.people
+    for channel, people in _failed_without_words(connection, identifier, at).items():
+        lines[channel]["refused"] += people
+    for row in connection.execute(_RECEIPTS_UNTIL, asked):
+        if row.channel in lines:
+            lines[row.channel][row.receipt] = int(row.people)
+    return [
+        ChannelTally(
+            channel=channel,
+            failed=line["refused"],
+            superseded=0,
+            retrying=0,
+            first_taken_at=_moment(line["first"]),
+            last_taken_at=_moment(line["last"]),
+            last_words="",
+            **{name: line[name] for name in ("destinations", "taken", "delivered", "displayed", "acknowledged")},
+        )
+        for channel, line in sorted(lines.items())
+    ]
+
+
+def _failed_without_words(connection: sa.Connection, identifier: str, at: datetime) -> Mapping[str, int]:
+    """Of deliveries that had been given up by then as a whole: their destinations that no outcome names."""
+    until = at.astimezone(JST).isoformat()
+    moved = sa.select(events.c.facts).where(
+        events.c.subject == identifier, events.c.name == "deliveries.moved", events.c.at <= until
+    )
+    given_up = {DeliveryState.REFUSED.value, DeliveryState.EXPIRED.value}
+    to = [json.loads(facts)["to"] for (facts,) in connection.execute(moved)]
+    ids = [id_ for states in to for state, some in states.items() if state in given_up for id_ in some]
+    found = connection.execute(_UNNAMED, {"ids": ids}) if ids else ()
+    return {row.channel: int(row.people) for row in found}
+
+
+_UNNAMED = (
+    sa.select(
+        deliveries.c.channel,
+        sa.func.sum(
+            deliveries.c.size
+            - sa.select(sa.func.count())
+            .where(outcomes.c.delivery == deliveries.c.id, outcomes.c.is_final)
+            .correlate(deliveries)
+            .scalar_subquery()
+        ).label("people"),
+    )
+    .where(among(deliveries.c.id, "ids"))
+    .group_by(deliveries.c.channel)
+)
+_deliveries_of_it = deliveries.c.identifier == sa.bindparam("identifier")
+_ADDRESSED = (
+    sa.select(deliveries.c.channel, sa.func.sum(deliveries.c.size).label("people"))
+    .where(_deliveries_of_it, deliveries.c.size > 0)
+    .group_by(deliveries.c.channel)
+)
+_OUTCOMES_UNTIL = (
+    sa.select(
+        deliveries.c.channel,
+        outcomes.c.outcome,
+        sa.func.count().label("people"),
+        sa.func.min(outcomes.c.at).label("first"),
+        sa.func.max(outcomes.c.at).label("last"),
+    )
+    .join(deliveries, deliveries.c.id == outcomes.c.delivery)
+    .where(_deliveries_of_it, outcomes.c.is_final, outcomes.c.at <= sa.bindparam("until"))
+    .group_by(deliveries.c.channel, outcomes.c.outcome)
+)
+_RECEIPTS_UNTIL = (
+    sa.select(receipts.c.channel, receipts.c.receipt, sa.func.count().label("people"))
+    .where(receipts.c.identifier == sa.bindparam("identifier"), receipts.c.at <= sa.bindparam("until"))
+    .group_by(receipts.c.channel, receipts.c.receipt)
+)
+
+
+def spread(connection: sa.Connection, identifier: str) -> Mapping[str, tuple[float, float]]:
+    """As Ledger.spread."""
+    issued = connection.execute(sa.select(alerts.c.issued_at).where(alerts.c.identifier == identifier)).scalar()
+    if issued is None:
+        raise NotFound(f"no alert {identifier}")
+    taken: dict[str, list[float]] = {}
+    for channel, at in connection.execute(_TAKEN_TIMES, {"identifier": identifier}):
+        taken.setdefault(channel, []).append(at - issued)
+    return {channel: (_quantile(times, 0.5), _quantile(times, 0.95)) for channel, times in taken.items()}
+
+
+def _quantile(ascending: Sequence[float], share: float) -> float:
+    return max(0.0, ascending[min(len(ascending) - 1, int(share * len(ascending)))])
+
+
+_TAKEN_TIMES = (
+    sa.select(deliveries.c.channel, outcomes.c.at)
+    .join(deliveries, deliveries.c.id == outcomes.c.delivery)
+    .where(_deliveries_of_it, outcomes.c.is_final, outcomes.c.outcome.in_([Outcome.TAKEN, Outcome.DUPLICATE]))
+    .order_by(outcomes.c.at)
 )
 
 
@@ -186,14 +320,25 @@ def some_events(connection: sa.Connection, node: str, after: int) -> Sequence[Re
         .order_by(events.c.sequence)
         .limit(PAGE)
     )
-    return [
-        Recorded(
-            node=row.node,
-            sequence=row.sequence,
-            at=datetime.fromisoformat(row.at),
-            event=Event(row.name, row.subject, json.loads(row.facts)),
-            previous_hash=row.previous_hash,
-            hash=row.hash,
-        )
-        for row in connection.execute(page)
-    ]
+    return [_recorded(row) for row in connection.execute(page)]
+
+
+def story(connection: sa.Connection, subject: str | None, until: datetime | None, limit: int) -> Sequence[Recorded]:
+    """As Ledger.story."""
+    newest_first = sa.select(events).order_by(events.c.at.desc(), events.c.node, events.c.sequence.desc()).limit(limit)
+    if subject is not None:
+        newest_first = newest_first.where(events.c.subject == subject)
+    if until is not None:
+        newest_first = newest_first.where(events.c.at <= until.astimezone(JST).isoformat())
+    return [_recorded(row) for row in connection.execute(newest_first)]
+
+
+def _recorded(row: Any) -> Recorded:
+    return Recorded(
+        node=row.node,
+        sequence=row.sequence,
+        at=datetime.fromisoformat(row.at),
+        event=Event(row.name, row.subject, json.loads(row.facts)),
+        previous_hash=row.previous_hash,
+        hash=row.hash,
+    )

@@ -20,8 +20,8 @@ from sqlalchemy.ext.compiler import compiles
 
 from dispatcher.model.delivery import DeliveryState
 
-VERSION = "1"
-"""Of this schema; a ledger of another version is refused."""
+VERSION = "2"
+"""Of this schema; an older ledger is brought to it (migrations.py), a newer one is refused."""
 
 metadata = sa.MetaData()
 Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -63,7 +63,7 @@ events = sa.Table(
     sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("at", sa.Text, nullable=False),
     sa.Column("name", sa.Text, nullable=False),
-    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False, index=True),
     sa.Column("facts", sa.Text, nullable=False),
     sa.Column("previous_hash", sa.Text, nullable=False),
     sa.Column("hash", sa.Text, nullable=False),
@@ -76,6 +76,16 @@ drafts = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
+    *_written_by(),
+)
+
+records = sa.Table(
+    "records",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
     *_written_by(),
 )
 

@@ -6,6 +6,7 @@ Source: design.md §5.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,7 @@ from dispatcher.ledger import (
     NewDelivery,
     Recorded,
 )
-from dispatcher.ledgers import alerts, answers, audit, beat, looking
+from dispatcher.ledgers import alerts, answers, audit, beat, keeping, looking
 from dispatcher.ledgers.opening import Identity
 from dispatcher.ledgers.outbox import Outbox
 from dispatcher.ledgers.store import Gathering, Store, Urgency
@@ -61,6 +62,20 @@ class SqlLedger(Ledger):
 
     async def drafts(self) -> Sequence[tuple[str, int, Mapping[str, Any]]]:
         return await self._store.read(looking.all_drafts)
+
+    async def save_record(
+        self, kind: str, key: str, expected_version: int, body: Mapping[str, Any] | None, event: Event | None
+    ) -> int:
+        def save(t: Transaction) -> int:
+            return keeping.save(t, kind, key, expected_version, body, event)
+
+        return await self._store.write(save)
+
+    async def read_record(self, kind: str, key: str) -> tuple[int, Mapping[str, Any]]:
+        return await self._store.read(partial(keeping.one, kind=kind, key=key))
+
+    async def records(self, kind: str) -> Sequence[tuple[str, int, Mapping[str, Any]]]:
+        return await self._store.read(partial(keeping.of_kind, kind=kind))
 
     async def issue(
         self,
@@ -142,6 +157,17 @@ class SqlLedger(Ledger):
 
     async def tally(self, identifier: str) -> Sequence[ChannelTally]:
         return await self._store.read(partial(looking.tally, identifier=identifier))
+
+    async def tally_at(self, identifier: str, at: datetime) -> Sequence[ChannelTally]:
+        return await self._store.read(partial(looking.tally_at, identifier=identifier, at=at))
+
+    async def spread(self, identifier: str) -> Mapping[str, tuple[float, float]]:
+        return await self._store.read(partial(looking.spread, identifier=identifier))
+
+    async def story(
+        self, subject: str | None = None, *, until: datetime | None = None, limit: int = 500
+    ) -> Sequence[Recorded]:
+        return await self._store.read(partial(looking.story, subject=subject, until=until, limit=limit))
 
     async def destinations(self, identifier: str, channel: str | None = None) -> AsyncIterator[DestinationStatus]:
         after: int | None = 0

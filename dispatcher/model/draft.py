@@ -1,13 +1,14 @@
 """What staff typed, on its way to being an alert: the five verbs, the states as a table, and the draft itself.
 
     draft → pending → dispatching → live → ended → closed
-      ↑________|  (any edit voids the submission)
+      ↑________|  ↘ returned · stale → draft, pending      (any edit voids the submission)
+                  ↘ rejected
 
 Source: design.md §3 "Staff have five verbs", "Draft states".
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -77,6 +78,12 @@ class State(StrEnum):
     """Being written; nobody is asked for anything."""
     PENDING = "pending"
     """Submitted: it waits for a second person, who approves exactly the submitted hash."""
+    RETURNED = "returned"
+    """差戻し: the approver wants it otherwise and said why; whoever returned it cannot submit it again."""
+    REJECTED = "rejected"
+    """却下: it will not go out; the reason stands in the ledger."""
+    STALE = "stale"
+    """It has waited for ten minutes: what it says may be old. It was paged again, and is never approved as it stands."""
     DISPATCHING = "dispatching"
     """Approved and durable; its deliveries are still being written down, the first are already on their way."""
     LIVE = "live"
@@ -90,6 +97,9 @@ class State(StrEnum):
 class Happening(StrEnum):
     EDITED = "edited"
     SUBMITTED = "submitted"
+    RETURNED = "returned"
+    REJECTED = "rejected"
+    TIMED_OUT = "timed out"
     APPROVED = "approved"
     DISPATCHED = "dispatched"
     ENDED = "ended"
@@ -104,6 +114,15 @@ TRANSITIONS: Mapping[tuple[State, Happening], State] = MappingProxyType(
         (_S.DRAFT, _H.APPROVED): _S.DISPATCHING,
         (_S.PENDING, _H.EDITED): _S.DRAFT,
         (_S.PENDING, _H.APPROVED): _S.DISPATCHING,
+        (_S.PENDING, _H.RETURNED): _S.RETURNED,
+        (_S.PENDING, _H.REJECTED): _S.REJECTED,
+        (_S.PENDING, _H.TIMED_OUT): _S.STALE,
+        (_S.RETURNED, _H.EDITED): _S.DRAFT,
+        (_S.RETURNED, _H.SUBMITTED): _S.PENDING,
+        (_S.STALE, _H.EDITED): _S.DRAFT,
+        (_S.STALE, _H.SUBMITTED): _S.PENDING,
+        (_S.STALE, _H.REJECTED): _S.REJECTED,
+        (_S.STALE, _H.APPROVED): _S.DISPATCHING,
         (_S.DISPATCHING, _H.DISPATCHED): _S.LIVE,
         (_S.DISPATCHING, _H.ENDED): _S.ENDED,
         (_S.LIVE, _H.ENDED): _S.ENDED,
@@ -164,6 +183,18 @@ class Draft:
     submitted_at: datetime | None = None
     hash: str | None = None
     """What an approval binds to; None until submitted."""
+    typed: Mapping[str, Any] = field(default_factory=dict)
+    """What was typed, as it was typed, so that a form can be filled with it again."""
+    written_at: datetime | None = None
+    """When the text was last changed: what the guard against stale text goes by."""
+    last_submitted: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The wording at the last submission, so that the next one shows what changed."""
+    returned_by: str | None = None
+    reason: str | None = None
+    """Why it was returned or rejected."""
+    broken_glass_by: str | None = None
+    """事後承認待ち: one person sent it alone; a second one has to confirm it."""
+    confirmed_by: str | None = None
     version: int = 0
 
     def body(self) -> dict[str, Any]:
@@ -193,6 +224,13 @@ class Draft:
             "submitted_by": self.submitted_by,
             "submitted_at": self.submitted_at and self.submitted_at.isoformat(),
             "hash": self.hash,
+            "typed": dict(self.typed),
+            "written_at": self.written_at and self.written_at.isoformat(),
+            "last_submitted": {language: dict(words) for language, words in self.last_submitted.items()},
+            "returned_by": self.returned_by,
+            "reason": self.reason,
+            "broken_glass_by": self.broken_glass_by,
+            "confirmed_by": self.confirmed_by,
         }
 
     @classmethod
@@ -215,6 +253,7 @@ class Draft:
                 "next_update": moment(body["next_update"]),
                 "state": State(body["state"]),
                 "submitted_at": moment(body["submitted_at"]),
+                "written_at": moment(body.get("written_at")),
                 "version": version,
             }
         )

@@ -16,11 +16,11 @@ PREFIX = "todoke_"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """`roles` are desk.RIGHTS' keys; `token_hash` is SHA-256 in hex."""
+    """One at the desk, however they came in. `roles` are rules.Role; `token_hash` is SHA-256 in hex, "" for who has no token."""
 
     name: str
     roles: tuple[str, ...]
-    token_hash: str
+    token_hash: str = ""
 
 
 def new_token() -> tuple[str, str]:
@@ -42,5 +42,5 @@ class People:
     def whose(self, token: str) -> Person | None:
         """The owner of this token; every person is compared, so that the time tells nothing."""
         given = hash_of(token)
-        found = [person for person in self._people if hmac.compare_digest(person.token_hash, given)]
+        found = [person for person in self._people if hmac.compare_digest(person.token_hash or "-", given)]
         return found[0] if found else None

@@ -14,6 +14,7 @@ from config.templates import Template, causes, fill, load_templates
 from dispatcher.clock import JST
 from dispatcher.errors import Finding, InvalidInput
 from dispatcher.model.draft import Draft, Verb, Wording
+from dispatcher.model.mode import Mode
 from dispatcher.steps.approve import ISSUED
 
 VALID_FOR = timedelta(hours=12)
@@ -21,6 +22,9 @@ NEXT_UPDATE_IN = timedelta(hours=1)
 _FIELDS = ("event", "headline", "description", "instruction", "short", "shelters")
 _UNITS = MappingProxyType({"min": 60, "h": 3600, "d": 86400})
 SHELTERS_NAMED = 3
+ORDERS_FROM = 4
+REVIEWED = ("event", "headline", "instruction", "short")
+"""From 警戒レベル 4 on: what people are told to do is nobody's free text (名張市 2017: an internal memo at the highest class)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +47,25 @@ class Typed:
 
 
 def accept(
-    typed: Typed, *, city: City, now: datetime, author: str, identifier: str, before: Draft | None = None
+    typed: Typed,
+    *,
+    city: City,
+    mode: type[Mode],
+    now: datetime,
+    author: str,
+    identifier: str,
+    before: Draft | None = None,
 ) -> Draft:
     """The draft, complete in every language of its template. `before` is the draft of the alert that it follows.
+
+    A template of the other mode is none here, and at 警戒レベル 4 and 5 the order itself keeps its reviewed words.
 
     Raises:
         InvalidInput: each thing that is missing, unknown or wrong.
     """
     findings: list[Finding] = []
     quarters = _quarters(typed.areas, city, findings)
-    template = _template(typed, before, findings)
+    template = _template(typed, before, mode, findings)
     expires = _moment(typed.expires, "expires", now, now + VALID_FOR, findings)
     next_update = _moment(typed.next_update, "next_update", now, now + NEXT_UPDATE_IN, findings)
     if typed.verb in {Verb.CORRECT, Verb.RETRACT} and not typed.note:
@@ -94,8 +107,8 @@ def _quarters(areas: tuple[str, ...], city: City, findings: list[Finding]) -> tu
     return tuple(dict.fromkeys(codes))
 
 
-def _template(typed: Typed, before: Draft | None, findings: list[Finding]) -> Template | None:
-    templates = load_templates()
+def _template(typed: Typed, before: Draft | None, mode: type[Mode], findings: list[Finding]) -> Template | None:
+    templates = {name: template for name, template in load_templates().items() if mode.name in template.modes}
     name = typed.template
     if name is None and before is not None:
         ready = {Verb.RETRACT: "false-alarm", Verb.LIFT: f"{before.template}-lifted"}
@@ -105,7 +118,18 @@ def _template(typed: Typed, before: Draft | None, findings: list[Finding]) -> Te
             Finding("template", f"{name}: ありません。あるのは {', '.join(sorted(templates))} (no such template)")
         )
         return None
-    return templates[name]
+    template = templates[name]
+    if template.level is not None and template.level >= ORDERS_FROM:
+        findings += [
+            Finding(
+                f"words.{language}.{field}",
+                f"警戒レベル{template.level} の「{field}」は審査済みの文です。書きかえられません (reviewed words stand)",
+            )
+            for language, said in typed.words.items()
+            for field in said
+            if field in REVIEWED
+        ]
+    return template
 
 
 def _moment(text: str | None, where: str, now: datetime, default: datetime, findings: list[Finding]) -> datetime:
@@ -148,7 +172,11 @@ def _wording(
         findings.append(Finding("hazard", f"{hazard}: ありません。あるのは {', '.join(causes())} (no such hazard)"))
         return {}
     names = _shelters(city, quarters, hazard)
-    shelters = {language: _COMMAS.get(language, ", ").join(names) for language in template.infos}
+    # One that is full or under water is taken off by staff; what they name stands.
+    shelters = {
+        language: typed.words.get(language, {}).get("shelters") or _COMMAS.get(language, ", ").join(names)
+        for language in template.infos
+    }
     values: dict[str, dict[str, str]] = {}
     for language in template.infos:
         at = f"{next_update.hour}時{next_update.minute:02d}分" if language.startswith("ja") else f"{next_update:%H:%M}"

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from config.city import City
 from dispatcher import cap
-from dispatcher.errors import Finding, InvalidInput, Refused, StaleHash
+from dispatcher.errors import Finding, InvalidInput, StaleHash
 from dispatcher.model.alert import (
     QUARTER,
     Added,
@@ -30,7 +30,7 @@ from dispatcher.model.alert import (
     Urgency,
 )
 from dispatcher.model.audience import Audience
-from dispatcher.model.draft import MSG_TYPES, ONE_PERSON, Draft, State
+from dispatcher.model.draft import MSG_TYPES, Draft
 from dispatcher.model.mode import M
 from dispatcher.model.rendering import Rendering
 
@@ -96,20 +96,13 @@ def fingerprint(alert: Alert[M], renderings: Mapping[str, Rendering[M]], audienc
     return hashlib.sha256(b"\0".join(framed)).hexdigest()
 
 
-def require_approvable(draft: Draft, by: str, shown: str | None, current: str) -> None:
-    """A second person, who saw exactly this; correcting and retracting need one person only.
+def require_shown(draft: Draft, shown: str | None, current: str) -> None:
+    """What is approved is what was shown, what stands there, and what was submitted: three times the same hash.
 
     Raises:
-        Refused: the submitter cannot approve it, or it does not wait for an approval.
-        StaleHash: what was approved is not what stands there.
+        StaleHash: it is not.
         InvalidInput: no hash was given.
     """
-    if draft.verb in ONE_PERSON:
-        return
-    if draft.state is not State.PENDING:
-        raise Refused(f"{draft.identifier} は承認待ちではありません（{draft.state}） (not waiting for approval)")
-    if by == draft.submitted_by:
-        raise Refused("申請した本人は承認できません。別の人が承認してください (the submitter cannot approve)")
     if not shown:
         raise InvalidInput(
             [Finding("hash", "preview が示した hash を指定してください (give the hash that preview showed)")]

@@ -27,12 +27,22 @@ HEADLINE = 160
 SHORT = 30
 """Full-width cells of the one line that a TV frame takes."""
 
+LEAST: Mapping[str, int] = MappingProxyType({"headline": 5, "description": 4, "instruction": 4})
+"""Characters under which a text is a slip of the hand (喜多方市 2023: one character to everyone)."""
+
 _NO_LEVEL = re.compile(r"津波|地震|tsunami|earthquake", re.IGNORECASE)
 _SAID_LEVEL = re.compile(r"(?:レベル|level)\s*(\d)", re.IGNORECASE)
 _NOT_A_DRILL = re.compile(r"訓練(?:では|じゃ)(?:ない|なく|ありません)")
 _NOT_A_DRILL_EN = re.compile(r"\b(?:not\s+(?:an?|the)|is\s+no)\s+(?:drill|exercise|test)\b", re.IGNORECASE)
 _WAS_A_DRILL = re.compile(r"訓練(?:でした|だった)")
 _WAS_A_DRILL_EN = re.compile(r"\bwas\s+(?:(?:only|just)\s+)?an?\s+(?:drill|exercise|test)\b", re.IGNORECASE)
+_A_DRILL = re.compile(
+    r"訓練(?!では|じゃ)|くんれん|テスト(?:送信|配信|放送|です|メール)|(?:動作|操作|送信|配信)確認|試験(?:送信|配信|放送)"
+)
+_A_DRILL_EN = re.compile(r"\b(?:drill|exercise|test message|this is (?:only )?a test)\b", re.IGNORECASE)
+_INTERNAL = re.compile(
+    r"庁内|部外秘|取扱注意|内部(?:資料|連絡|メモ)|各課|各部|関係者限り|職員(?:各位|あて|宛)|メモ書き|未定稿"
+)
 _ERROR = re.compile(r"誤|間違|まちが|error|mistake|false alarm", re.IGNORECASE)
 _UNFILLED = re.compile(r"\{(?!issued\})[a-z_]+\}")
 _BRACKETS = re.compile(r"（[^）]*）|\([^)]*\)")
@@ -79,6 +89,10 @@ def _complete(alert: Alert[M], info: Info, now: datetime) -> Iterator[Finding]:
     for name, (text, what) in needed.items():
         if not (text or "").strip():
             yield Finding(f"{at}.{name}", f"{what} がありません")
+        elif len(_tight(text or "")) < LEAST.get(name, 1):
+            yield Finding(
+                f"{at}.{name}", f"{what} が {len(_tight(text or ''))} 字しかありません (too short to be a message)"
+            )
     if not info.area or not all(a.area_desc.strip() for a in info.area):
         yield Finding(f"{at}.area", "対象区域がありません (no area)")
     elif info.headline and not all(a.area_desc in info.headline for a in info.area):
@@ -164,6 +178,12 @@ def _about_drills(alert: Alert[M], where: str, text: str) -> Iterator[Finding]:
 
     if alert.status is not Status.ACTUAL and says(_NOT_A_DRILL, _NOT_A_DRILL_EN):
         yield Finding(where, "訓練で「訓練ではない」と言うことはできません (a drill must not say it is none)")
+    if alert.status is Status.ACTUAL and (
+        _A_DRILL.search(_tight(text)) or _A_DRILL_EN.search(_NOT_A_DRILL_EN.sub("", text))
+    ):
+        yield Finding(where, "本番の文に訓練・試験のことばがあります。本番では使えません (words of a drill or a test)")
+    if _INTERNAL.search(_tight(text)):
+        yield Finding(where, "内部の連絡のことばがあります。住民に出す文ではありません (an internal memo)")
     if verb_of(alert) is Verb.RETRACT and says(_WAS_A_DRILL, _WAS_A_DRILL_EN):
         yield Finding(where, "取消は誤りの取消です。訓練だったとは言えません (an error, not a drill)")
 

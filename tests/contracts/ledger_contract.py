@@ -180,6 +180,50 @@ class LedgerContract(ABC):
         with pytest.raises(NotFound):
             await ledger.draft("other")
 
+    async def test_a_record_is_written_only_over_the_version_that_was_read(self, ledger: Ledger) -> None:
+        assert await ledger.save_record("area", "大沢", 0, {"q": ["1"]}, said("area.saved", "")) == 1
+        assert await ledger.save_record("area", "大沢", 1, {"q": ["1", "2"]}, said("area.saved", "")) == 2
+        assert await ledger.save_record("area", "井口", 0, {}, said("area.saved", "")) == 1
+        assert await ledger.save_record("tick", "大沢", 0, {}, said("tick.set", "")) == 1
+        for stale in (0, 1, 3):
+            with pytest.raises(StaleHash):
+                await ledger.save_record("area", "大沢", stale, {}, said("area.saved", ""))
+        assert await ledger.read_record("area", "大沢") == (2, {"q": ["1", "2"]})
+        assert [r[:2] for r in await ledger.records("area")] == [("井口", 1), ("大沢", 2)]
+        assert len([e async for e in ledger.events()]) == 4
+        with pytest.raises(NotFound):
+            await ledger.read_record("area", "other")
+
+    async def test_a_record_that_is_taken_away_may_come_back_and_both_are_vouched_for(self, ledger: Ledger) -> None:
+        await ledger.save_record("account", "a", 0, {"n": 1}, said("account.added", ""))
+        with pytest.raises(StaleHash):
+            await ledger.save_record("account", "a", 2, None, said("account.removed", ""))
+        assert await ledger.save_record("account", "a", 1, None, said("account.removed", "")) == 0
+        assert await ledger.records("account") == []
+        with pytest.raises(NotFound):
+            await ledger.read_record("account", "a")
+        version = await ledger.save_record("account", "a", 0, {"n": 2}, said("account.added", ""))
+        assert await ledger.read_record("account", "a") == (version, {"n": 2})
+        assert await ledger.verify() == []
+
+    async def test_only_what_is_nobodys_evidence_is_written_without_an_event(self, ledger: Ledger) -> None:
+        version = await ledger.save_record("session", "s", 0, {"seen": 1}, said("session.opened", ""))
+        await ledger.save_record("session", "s", version, {"seen": 2}, None)
+        assert await ledger.verify() == []
+        with pytest.raises(ValueError, match="needs its event"):
+            await ledger.save_record("account", "a", 0, {}, None)
+
+    async def test_one_of_two_who_write_the_same_new_record_is_told(self, ledger: Ledger) -> None:
+        async def write(n: int) -> int:
+            try:
+                return await ledger.save_record("proposal", "p", 0, {"n": n}, said("proposal.made", ""))
+            except StaleHash:
+                return 0
+
+        async with asyncio.TaskGroup() as tasks:
+            both = [tasks.create_task(write(n)) for n in range(2)]
+        assert sorted(t.result() for t in both) == [0, 1]
+
     async def test_an_alert_is_issued_once(self, ledger: Ledger) -> None:
         assert await ledger.issue(issued(), deliveries(3), said())
         assert not await ledger.issue(issued(), deliveries(5), said())
@@ -550,6 +594,26 @@ class LedgerContract(ABC):
         assert all(b.previous_hash == a.hash and b.sequence == a.sequence + 1 for a, b in pairwise(chain))
         assert await ledger.changed(length + 10_000, 0.01) == length + 700
 
+    async def test_the_board_of_a_past_moment_says_what_was_known_then(self, ledger: Ledger) -> None:
+        before = REAL.now()
+        await self._full_life(ledger)
+        now = {line.channel: line for line in await ledger.tally(ALERT)}["website"]
+        then, later = await ledger.tally_at(ALERT, before), await ledger.tally_at(ALERT, REAL.now())
+        assert [(t.destinations, t.taken, t.failed) for t in then] == [(12, 0, 0)]
+        assert [(t.destinations, t.taken, t.failed) for t in later] == [(now.destinations, now.taken, now.failed)]
+        assert (later[0].first_taken_at, later[0].last_taken_at) == (now.first_taken_at, now.last_taken_at)
+        half, most = (await ledger.spread(ALERT))["website"]
+        assert 0 <= half <= most
+
+    async def test_the_story_of_one_alert_is_told_newest_first_up_to_a_moment(self, ledger: Ledger) -> None:
+        await ledger.append(said("alert.issued", "a"))
+        middle = REAL.now()
+        await ledger.append(said("alert.live", "a"))
+        await ledger.append(said("alert.issued", "b"))
+        assert [r.event.name for r in await ledger.story("a")] == ["alert.live", "alert.issued"]
+        assert [r.event.name for r in await ledger.story("a", until=middle)] == ["alert.issued"]
+        assert len(await ledger.story(limit=2)) == 2
+
     async def test_any_altered_value_is_found(self, place: Place) -> None:
         async with place.open() as ledger:
             await self._full_life(ledger)
@@ -565,7 +629,9 @@ class LedgerContract(ABC):
                     place.write(f"UPDATE {table} SET {column} = ? WHERE {this}", old, *at)
                     assert await ledger.verify() == [], f"{table}.{column}"
 
-    @pytest.mark.parametrize("table", ["events", "outcomes", "receipts", "deliveries", "alerts", "drafts", "tallies"])
+    @pytest.mark.parametrize(
+        "table", ["events", "outcomes", "receipts", "deliveries", "alerts", "drafts", "records", "tallies"]
+    )
     async def test_any_row_that_is_gone_is_missed(self, place: Place, table: str) -> None:
         key = {t: k for t, k, _ in EVIDENCE}[table].split(",")[-1].strip()
         async with place.open() as ledger:
@@ -670,6 +736,7 @@ class LedgerContract(ABC):
     async def _full_life(self, ledger: Ledger) -> None:
         """A little of everything that is evidence."""
         await ledger.save_draft(ALERT, 0, {"text": "大沢"}, said("draft.saved"))
+        await ledger.save_record("area", "大沢", 0, {"quarters": ["132040301"]}, said("area.saved", ""))
 
         def mixed(claim: Claim) -> Attempted:
             if claim.key.endswith(":0"):
@@ -692,6 +759,7 @@ EVIDENCE = (
     ("events", "node, sequence", "at name subject facts previous_hash hash"),
     ("chains", "node", "length hash"),
     ("drafts", "identifier", "version body"),
+    ("records", "kind, key", "kind key version body"),
     ("alerts", "identifier", "state verb priority issued_at expires_at cap_xml renderings chain facts"),
     ("deliveries", "id", "key identifier channel priority destinations size cost expires_at state"),
     ("outcomes", "delivery, address", "outcome words medium_id at is_final address"),

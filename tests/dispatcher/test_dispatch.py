@@ -44,6 +44,7 @@ async def test_a_retraction_also_goes_to_whom_only_the_order_was_addressed(tmp_p
         order = accept(
             Typed(template="evacuation-order", areas=("大沢",)),
             city=city,
+            mode=Drill,
             now=now,
             author="職員0001",
             identifier="order-1",
@@ -66,6 +67,7 @@ async def test_a_retraction_also_goes_to_whom_only_the_order_was_addressed(tmp_p
         cancel = accept(
             Typed(areas=("大沢",), verb=Verb.RETRACT, of="order-1", note="区域の誤り"),
             city=city,
+            mode=Drill,
             now=now,
             author="職員0001",
             identifier="cancel-1",

@@ -52,7 +52,7 @@ def test_nothing_is_found_in_a_reviewed_text(mode, name):
     verb = Verb(load_templates()[name].verb)
     note = "対象の地域を誤って発表しました。" if verb is Verb.RETRACT else None
     typed = Typed(template=name, areas=("大沢",), verb=verb, note=note)
-    draft = accept(typed, city=city, now=SENT, author="a", identifier="mitaka-1")
+    draft = accept(typed, city=city, mode=Drill, now=SENT, author="a", identifier="mitaka-1")
     alert = alert_of(
         draft,
         mode=mode,

@@ -1,0 +1,107 @@
+"""Looking: what waits, how far each alert has come, what has happened, and the board as it stood at any past moment.
+
+Source: design.md §4 "時点遡及", §9.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from dispatcher.channel import Probe
+from dispatcher.errors import Refused
+from dispatcher.ledger import ChannelTally, DestinationStatus, Event, IssuedAlert, Recorded
+from dispatcher.model.draft import Draft, State
+from dispatcher.model.mode import M
+from dispatcher.staff.gates import Closed
+from dispatcher.staff.rules import Act
+from dispatcher.staff.seat import Seat
+from dispatcher.staff.sessions import Person
+
+WAITING = frozenset({State.DRAFT, State.PENDING, State.RETURNED, State.STALE})
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """How far an alert has come. `spread`: channel → seconds until half, and 95 %, of those taken were taken."""
+
+    mode: str
+    alert: IssuedAlert
+    lines: Sequence[ChannelTally]
+    spread: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    closed: Mapping[str, Closed] = field(default_factory=dict)
+    """Channels that are closed now, "*" for the whole node."""
+
+
+class Boards(Seat[M]):
+    """The part of the desk that looks; it changes nothing but the last link test."""
+
+    async def status(self, by: Person, *, only_live: bool = False) -> tuple[Sequence[Draft], Sequence[Board]]:
+        """What waits, and what is out there; `only_live` leaves out what is over."""
+        async with self._acting(by, Act.LOOK):
+            drafts = [Draft.from_body(version, body) for _, version, body in await self._path.ledger.drafts()]
+            waiting = [d for d in drafts if d.state in WAITING]
+            return waiting, [await self._board(a) for a in await self._path.ledger.alerts(only_live=only_live)]
+
+    async def unconfirmed(self, by: Person) -> Sequence[Draft]:
+        """事後承認待ち: sent by one person alone and not yet confirmed."""
+        async with self._acting(by, Act.LOOK):
+            drafts = [Draft.from_body(version, body) for _, version, body in await self._path.ledger.drafts()]
+            return [d for d in drafts if d.broken_glass_by and not d.confirmed_by and d.state not in WAITING]
+
+    async def board(self, by: Person, identifier: str) -> Board:
+        """One alert, with how long its deliveries took."""
+        async with self._acting(by, Act.LOOK):
+            alert = await self._path.ledger.alert(identifier)
+            spread = await self._path.ledger.spread(identifier)
+            lines = await self._path.ledger.tally(identifier)
+            return Board(self.mode, alert, lines, spread, self._gates.closed)
+
+    async def board_at(self, by: Person, identifier: str, at: datetime) -> Board:
+        """時点遡及: the same as it stood then.
+
+        Raises:
+            Refused: it had not been issued then.
+        """
+        async with self._acting(by, Act.LOOK):
+            alert = await self._path.ledger.alert(identifier)
+            if at < alert.issued_at:
+                raise Refused(f"{identifier} は {at:%m月%d日 %H:%M} にはまだ出ていません (not issued at that time)")
+            return Board(self.mode, alert, await self._path.ledger.tally_at(identifier, at))
+
+    async def timeline(
+        self, by: Person, identifier: str | None = None, until: datetime | None = None, limit: int = 500
+    ) -> Sequence[Recorded]:
+        """経過: what happened, newest first, of one message or of everything."""
+        async with self._acting(by, Act.LOOK):
+            return await self._path.ledger.story(identifier, until=until, limit=limit)
+
+    async def destinations(self, by: Person, identifier: str) -> Sequence[DestinationStatus]:
+        """Who has it and who does not, one by one."""
+        async with self._acting(by, Act.LOOK):
+            return [d async for d in self._path.ledger.destinations(identifier)]
+
+    async def probe(self, by: Person, kinds: Sequence[str]) -> Mapping[str, Probe]:
+        """A link test of these channels (all, when none is named); nothing is sent to residents."""
+        async with self._acting(by, Act.LOOK):
+            unknown = [k for k in kinds if k not in self._path.channels]
+            if unknown:
+                there = ", ".join(self._path.channels)
+                raise Refused(f"{', '.join(unknown)}: ありません。あるのは {there} (no such channel)")
+            probes = {k: await self._path.channels[k].probe() for k in kinds or self._path.channels}
+            event = Event("channels.probed", "", {k: p.is_up for k, p in probes.items()})
+            await self._path.ledger.append(event)
+            self._probed |= {k: (self._path.clock.now(), p) for k, p in probes.items()}
+            return probes
+
+    async def lamps(self, by: Person) -> Mapping[str, tuple[datetime, Probe] | None]:
+        """Every channel's last link test since this node came up."""
+        async with self._acting(by, Act.LOOK):
+            return {kind: self._probed.get(kind) for kind in self._path.channels}
+
+    async def verify(self, by: Person) -> Sequence[str]:
+        """What is wrong with the ledger; nothing, if not a byte was altered."""
+        async with self._acting(by, Act.LOOK):
+            return await self._path.ledger.verify()
+
+    async def _board(self, alert: IssuedAlert) -> Board:
+        return Board(self.mode, alert, await self._path.ledger.tally(alert.identifier), closed=self._gates.closed)

@@ -1,0 +1,319 @@
+"""From the first keystroke to the key that sends: drafting, submitting, approving, and the four verbs that follow.
+
+    発表 更新 解除   two people: one submits, another approves exactly the hash that was shown
+    訂正 取消      one person, at once: mending what is out there must not wait
+    緊急発表       one person at night: a template approved by its hash, a fresh second factor, confirmed afterwards by another
+
+Source: design.md §3, §9; dispatcher/staff/rules.py has who may do what.
+"""
+
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from config.templates import FIELDS, load_templates
+from dispatcher.errors import Finding, InvalidInput, NotFound, Refused, StaleHash
+from dispatcher.ledger import Event, IssuedAlert
+from dispatcher.model.draft import ENDING, ONE_PERSON, WORDS, Draft, Happening, State, Verb, advance
+from dispatcher.model.mode import M
+from dispatcher.path import Prepared
+from dispatcher.staff.guards import guards
+from dispatcher.staff.rules import Act
+from dispatcher.staff.seat import Seat
+from dispatcher.staff.sessions import Person
+from dispatcher.steps.accept import Typed, accept
+from dispatcher.steps.approve import require_shown
+
+PAGE = "page"
+"""Kind of record: somebody has to be told, and told again (standing.py)."""
+_ACTS: Mapping[Verb, Act] = {
+    Verb.ISSUE: Act.WRITE,
+    Verb.UPDATE: Act.UPDATE,
+    Verb.CORRECT: Act.CORRECT,
+    Verb.LIFT: Act.LIFT,
+    Verb.RETRACT: Act.RETRACT,
+}
+
+
+class Messages(Seat[M]):
+    """The part of the desk that makes alerts."""
+
+    async def try_draft(self, by: Person, typed: Typed) -> Prepared[M]:
+        """What is being typed, as it would go out now; nothing is saved.
+
+        Raises:
+            InvalidInput: every reason at once.
+        """
+        async with self._acting(by, Act.WRITE):
+            before = await self._before(typed)
+            draft = self._accept(typed, by, self._identifier(), before)
+            return await self._prepared(draft)
+
+    async def draft(self, by: Person, typed: Typed, *, mode: str) -> tuple[Draft, Prepared[M]]:
+        """Accept what was typed as a draft; it is saved even with findings that will stop its submission.
+
+        With `typed.verb` and `typed.of` it is the draft of an update, a correction, a lifting or a retraction.
+
+        Raises:
+            InvalidInput: every reason at once; nothing was saved.
+        """
+        async with self._acting(by, Act.WRITE, mode=mode):
+            before = await self._before(typed)
+            if typed.of is not None:
+                await self._require_may_follow(by, typed.verb, typed.of)
+                typed = replace(typed, areas=typed.areas or (before.quarters if before else ()))
+            draft = self._accept(typed, by, self._identifier(), before)
+            await self._require_latest(draft)
+            prepared = await self._prepared(draft)
+            event = Event("draft.written", draft.identifier, {"by": by.name, "verb": draft.verb, "of": draft.of})
+            return await self._save(draft, 0, event), prepared
+
+    async def edit(
+        self, by: Person, identifier: str, version: int, typed: Typed, *, mode: str
+    ) -> tuple[Draft, Prepared[M]]:
+        """Other words for a draft; a submission is void from then on.
+
+        Raises:
+            StaleHash: somebody else wrote it since `version`; theirs stands, and what was typed here is not saved.
+            InvalidInput: every reason at once; nothing was saved.
+        """
+        draft = await self._draft(identifier)
+        async with self._acting(by, Act.EDIT, draft, mode=mode):
+            if draft.version != version:
+                raise StaleHash(
+                    f"{identifier} は {draft.version} 版になっています。見くらべてください (changed by somebody else meanwhile)"
+                )
+            typed = replace(typed, verb=draft.verb, of=draft.of)
+            written = self._accept(typed, by, identifier, await self._before(typed))
+            kept = {name: getattr(draft, name) for name in ("author", "last_submitted", "returned_by", "reason")}
+            written = replace(written, state=advance(draft.state, Happening.EDITED), **kept)
+            prepared = await self._prepared(written)
+            return await self._save(written, version, Event("draft.edited", identifier, {"by": by.name})), prepared
+
+    async def preview(self, by: Person, identifier: str) -> tuple[Draft, Prepared[M]]:
+        """The draft as it would go out; a submitted one exactly as it was submitted, with the hash to approve."""
+        async with self._acting(by, Act.LOOK):
+            draft = await self._draft(identifier)
+            return draft, await self._prepared(draft)
+
+    async def submit(self, by: Person, identifier: str, *, mode: str) -> tuple[Draft, Prepared[M]]:
+        """Ask a second person to approve it.
+
+        Raises:
+            InvalidInput: the findings that stop it.
+        """
+        draft = await self._draft(identifier)
+        async with self._acting(by, Act.SUBMIT, draft, mode=mode):
+            return await self._submitted(by, draft)
+
+    async def _submitted(self, by: Person, draft: Draft) -> tuple[Draft, Prepared[M]]:
+        await self._require_latest(draft)
+        now = self._path.clock.now().replace(microsecond=0)
+        prepared = await self._prepared(replace(draft, submitted_at=now))
+        if prepared.blocking:
+            raise InvalidInput(prepared.blocking)
+        self._require_retractable(draft, by)
+        submitted = replace(
+            draft,
+            state=advance(draft.state, Happening.SUBMITTED),
+            submitted_by=by.name,
+            submitted_at=now,
+            hash=prepared.hash,
+            last_submitted={language: asdict(words) for language, words in draft.wording.items()},
+        )
+        event = Event("draft.submitted", draft.identifier, {"by": by.name, "hash": prepared.hash})
+        return await self._save(submitted, draft.version, event), prepared
+
+    async def approve(self, by: Person, identifier: str, *, shown: str | None, mode: str) -> IssuedAlert:
+        """Send it: what was submitted, if it is still exactly that.
+
+        Raises:
+            Refused: the submitter cannot approve; it does not wait for an approval; the node is halted.
+            StaleHash: it is not what was shown any more.
+        """
+        draft = await self._draft(identifier)
+        async with self._acting(by, Act.APPROVE, draft, mode=mode):
+            prepared = await self._prepared(draft)
+            require_shown(draft, shown, prepared.hash)
+            await self._require_latest(draft)
+            return await self._sent(by, draft, prepared)
+
+    async def send_back(self, by: Person, identifier: str, reason: str, *, mode: str) -> Draft:
+        """差戻し: it has to be written otherwise; the reason goes to who wrote it."""
+        draft = await self._draft(identifier)
+        async with self._acting(by, Act.SEND_BACK, draft, mode=mode):
+            return await self._put_aside(by, draft, Happening.RETURNED, reason)
+
+    async def reject(self, by: Person, identifier: str, reason: str, *, mode: str) -> Draft:
+        """却下: it will not go out."""
+        draft = await self._draft(identifier)
+        async with self._acting(by, Act.REJECT, draft, mode=mode):
+            return await self._put_aside(by, draft, Happening.REJECTED, reason)
+
+    async def _put_aside(self, by: Person, draft: Draft, happening: Happening, reason: str) -> Draft:
+        if len(reason.strip()) < 2:
+            raise InvalidInput([Finding("reason", "理由を書いてください (say why)")])
+        returned_by = by.name if happening is Happening.RETURNED else draft.returned_by
+        aside = replace(
+            draft, state=advance(draft.state, happening), returned_by=returned_by, reason=reason.strip(), hash=None
+        )
+        event = Event(f"draft.{happening}", draft.identifier, {"by": by.name, "reason": reason.strip()[:500]})
+        return await self._save(aside, draft.version, event)
+
+    async def break_glass(self, by: Person, identifier: str, *, mode: str, factor: str) -> IssuedAlert:
+        """緊急発表: one person, nobody else there. A template approved by its hash, in its own words, and a fresh second factor.
+
+        Raises:
+            Refused: the factor is not right, or the template is not approved as it stands.
+        """
+        draft = await self._draft(identifier)
+        async with self._acting(by, Act.BREAK_GLASS, draft, mode=mode):
+            await self._require_approved_template(draft)
+            if not await self._factors(by, factor):
+                raise Refused("二要素の確認番号が違います。新しい番号を入れてください (the second factor is not right)")
+            await self._require_latest(draft)
+            now = self._path.clock.now().replace(microsecond=0)
+            draft = replace(
+                draft, broken_glass_by=by.name, submitted_by=draft.submitted_by or by.name, submitted_at=now
+            )
+            prepared = await self._prepared(draft)
+            alert = await self._sent(by, replace(draft, hash=prepared.hash), prepared)
+            paged = {"why": "break-glass", "since": self._path.clock.now().isoformat(), "told": 0}
+            event = Event("glass.broken", identifier, {"by": by.name, "template": draft.template})
+            await self._path.ledger.save_record(PAGE, f"break-glass:{identifier}", 0, paged, event)
+            return alert
+
+    async def confirm(self, by: Person, identifier: str, *, mode: str) -> None:
+        """事後承認 of what one person sent alone."""
+        draft, alert = await self._draft(identifier), await self._path.ledger.alert(identifier)
+        async with self._acting(by, Act.CONFIRM, draft, state=State(alert.state), mode=mode):
+            await self._save(
+                replace(draft, confirmed_by=by.name),
+                draft.version,
+                Event("glass.confirmed", identifier, {"by": by.name}),
+            )
+
+    async def follow(
+        self, by: Person, verb: Verb, of: str, typed: Typed, *, mode: str
+    ) -> tuple[Draft, IssuedAlert | None]:
+        """更新, 訂正, 解除, 取消 of an alert. 訂正 and 取消 go out at once; the others are submitted for approval."""
+        draft, _ = await self.draft(by, replace(typed, of=of, verb=verb), mode=mode)
+        if verb in ONE_PERSON:
+            return draft, await self.send(by, draft.identifier, mode=mode)
+        draft, _ = await self.submit(by, draft.identifier, mode=mode)
+        return draft, None
+
+    async def send(self, by: Person, identifier: str, *, mode: str, shown: str | None = None) -> IssuedAlert:
+        """Send a 訂正 or 取消 alone. `shown`: the hash of what was on the screen, where there was a screen.
+
+        Raises:
+            StaleHash: it is not what was shown any more.
+        """
+        draft = await self._draft(identifier)
+        act = _ACTS[draft.verb]
+        state = State((await self._path.ledger.alert(draft.of)).state) if draft.of else None
+        async with self._acting(by, act, draft, state=state, mode=mode):
+            if draft.verb not in ONE_PERSON:
+                raise Refused(f"{WORDS[draft.verb]}には二人目の承認がいります (needs a second person)")
+            if draft.state is not State.DRAFT:
+                raise Refused(f"{identifier} はもう {draft.state} です (is {draft.state} already)")
+            await self._require_latest(draft)
+            now = self._path.clock.now().replace(microsecond=0)
+            draft = replace(draft, submitted_by=by.name, submitted_at=draft.submitted_at or now)
+            prepared = await self._prepared(draft)
+            if shown is not None and not hmac.compare_digest(shown, prepared.hash):
+                raise StaleHash("表示していた内容と違います。もう一度確かめてください (not what was shown)")
+            return await self._sent(by, replace(draft, hash=prepared.hash), prepared)
+
+    # -- what every way has in common --------------------------------------------------------------------------------
+
+    async def _sent(self, by: Person, draft: Draft, prepared: Prepared[M]) -> IssuedAlert:
+        if self._gates.halted is not None:
+            raise Refused(f"送出は停止中です：{self._gates.halted.reason} (halted: nothing goes out)")
+        if self._path.is_over:
+            raise Refused("訓練は終わりました。この節点からは何も出せません (the drill is over)")
+        if prepared.blocking:
+            raise InvalidInput(prepared.blocking)
+        alert = await self._path.issue(draft, by=by.name)
+        return await self._path.ledger.alert(alert.identifier)
+
+    def _accept(self, typed: Typed, by: Person, identifier: str, before: Draft | None) -> Draft:
+        now = self._path.clock.now()
+        draft = accept(
+            typed,
+            city=self._path.city,
+            mode=self._path.mode,
+            now=now,
+            author=by.name,
+            identifier=identifier,
+            before=before,
+        )
+        expires = min(draft.expires, self._path.until or draft.expires)
+        return replace(draft, expires=expires, typed=_plain(typed), written_at=now.replace(microsecond=0))
+
+    async def _prepared(self, draft: Draft) -> Prepared[M]:
+        prepared: Prepared[M] = await self._path.prepare(draft, draft.submitted_at or self._path.clock.now())
+        found: tuple[Finding, ...] = await guards(draft, self._path)
+        return replace(prepared, findings=(*prepared.findings, *found)) if found else prepared
+
+    async def _before(self, typed: Typed) -> Draft | None:
+        return await self._draft(typed.of) if typed.of is not None else None
+
+    async def _require_may_follow(self, by: Person, verb: Verb, of: str) -> None:
+        state = State((await self._path.ledger.alert(of)).state)
+        # A draft of another system may say any verb: it sends nothing.
+        if "intake" not in by.roles:
+            async with self._acting(by, _ACTS[verb], await self._draft(of), state=state):
+                pass
+
+    async def _require_latest(self, draft: Draft) -> None:
+        if draft.of is None:
+            return
+        latest = (await self._path.chain(draft))[-1]
+        if latest.identifier != draft.of:
+            raise Refused(
+                f"{draft.of} のあとに {latest.identifier} が出ています。そちらに対して行ってください (not the latest)"
+            )
+        if Verb(latest.verb) in ENDING and draft.verb is not Verb.RETRACT:
+            raise Refused(f"{latest.identifier} は{WORDS[Verb(latest.verb)]}済みです (already over)")
+
+    def _require_retractable(self, draft: Draft, by: Person) -> None:
+        """Its retraction is ready before it goes out: its words can be made from the reviewed template now."""
+        if draft.verb not in ENDING:
+            typed = Typed(verb=Verb.RETRACT, of=draft.identifier, areas=draft.quarters, note="誤り")
+            self._accept(typed, by, draft.identifier, draft)
+
+    async def _require_approved_template(self, draft: Draft) -> None:
+        template = load_templates()[draft.template]
+        try:
+            _, approved = await self._path.ledger.read_record("template", template.name)
+        except NotFound:
+            approved = {}
+        if approved.get("digest") != template.digest:
+            raise Refused(
+                f"ひな形「{template.name}」はこの内容で承認されていません。一人では発表できません (template not approved)"
+            )
+        if own := sorted(_own_words(draft)):
+            raise Refused(f"ひな形の文を書きかえています：{', '.join(own)}。一人では発表できません (own words)")
+
+    async def _save(self, draft: Draft, version: int, event: Event) -> Draft:
+        return replace(
+            draft, version=await self._path.ledger.save_draft(draft.identifier, version, draft.body(), event)
+        )
+
+    def _identifier(self) -> str:
+        """Never reused: the second in which it was begun and 32 random bits."""
+        return f"{self._path.city.code}-{self._path.clock.now():%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+
+
+def _own_words(draft: Draft) -> set[str]:
+    """Fields that were typed instead of filled."""
+    words: Mapping[str, Mapping[str, str]] = draft.typed.get("words") or {}
+    return {f"{language}.{name}" for language, said in words.items() for name in said if name in FIELDS}
+
+
+def _plain(typed: Typed) -> dict[str, Any]:
+    """As JSON, without what stands in the draft itself."""
+    return {name: value for name, value in asdict(typed).items() if name not in {"verb", "of"} and value}

@@ -1,0 +1,237 @@
+"""Who may do what, as one table: (state, act, role, mode) → allowed, or refused with the reason.
+
+The desk asks this table and nothing else; RULES.md is printed from it and the tests walk through every cell of it, so a rule that
+stands here is told, tested and kept. What depends on the person (who submitted, who returned) and on the moment (a fresh second
+factor) stands beside the table as `Need`.
+
+    python -m dispatcher.staff.rules > dispatcher/staff/RULES.md
+
+Source: design.md §3 "Draft states", §9.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from dispatcher.model.draft import Draft, State
+from dispatcher.model.mode import MODES, Mode
+
+
+class Role(StrEnum):
+    """What a person is at headquarters; one may have several."""
+
+    VIEWER = "viewer"
+    ORIGINATOR = "originator"
+    APPROVER = "approver"
+    WELFARE = "welfare"
+    COORDINATOR = "coordinator"
+    """Of drills: writes on a drill node, looks on a live one."""
+    ADMIN = "admin"
+    TRAINEE = "trainee"
+    """Writes on a drill node; on a live one there is nobody of this role."""
+    INTAKE = "intake"
+    """Another system (CAP, JMA): it writes drafts and sends nothing."""
+
+
+class Act(StrEnum):
+    """What may be asked of the desk."""
+
+    LOOK = "look"
+    WRITE = "write"
+    EDIT = "edit"
+    SUBMIT = "submit"
+    APPROVE = "approve"
+    SEND_BACK = "send-back"
+    REJECT = "reject"
+    BREAK_GLASS = "break-glass"
+    CONFIRM = "confirm"
+    UPDATE = "update"
+    CORRECT = "correct"
+    LIFT = "lift"
+    RETRACT = "retract"
+    RETRY = "retry"
+    REPORT = "report"
+    """A field report, a tick by hand, a link test, a saved area."""
+    SWITCH = "switch"
+    """Pause and resume a channel."""
+    HALT = "halt"
+    REOPEN = "reopen"
+
+
+class Need(StrEnum):
+    """What must hold beside the cell."""
+
+    ANOTHER = "not the one who submitted it"
+    NOT_RETURNER = "not the one who returned it"
+    FACTOR = "a second factor given within two minutes, and a template approved by its hash"
+    BROKEN_GLASS = "sent by one person alone, and not yet confirmed"
+    LATEST = "the latest message of its chain"
+
+
+WORDS: Mapping[Act, str] = MappingProxyType(
+    {
+        Act.LOOK: "見る",
+        Act.WRITE: "起案",
+        Act.EDIT: "編集",
+        Act.SUBMIT: "提出",
+        Act.APPROVE: "承認",
+        Act.SEND_BACK: "差戻し",
+        Act.REJECT: "却下",
+        Act.BREAK_GLASS: "緊急発表（一人）",
+        Act.CONFIRM: "事後承認",
+        Act.UPDATE: "更新",
+        Act.CORRECT: "訂正",
+        Act.LIFT: "解除",
+        Act.RETRACT: "取消",
+        Act.RETRY: "再送",
+        Act.REPORT: "記録",
+        Act.SWITCH: "媒体の停止・再開",
+        Act.HALT: "送出の停止",
+        Act.REOPEN: "送出の再開",
+    }
+)
+STATE_WORDS: Mapping[State, str] = MappingProxyType(
+    {
+        State.DRAFT: "下書き",
+        State.PENDING: "承認待ち",
+        State.RETURNED: "差戻し",
+        State.REJECTED: "却下",
+        State.STALE: "時間切れ",
+        State.DISPATCHING: "送出中",
+        State.LIVE: "発表中",
+        State.ENDED: "終了",
+        State.CLOSED: "閉鎖",
+    }
+)
+
+_R, _S, _A, _N = Role, State, Act, Need
+_WRITERS = frozenset({_R.ORIGINATOR, _R.APPROVER, _R.COORDINATOR, _R.TRAINEE})
+_SENDERS = frozenset({_R.ORIGINATOR, _R.APPROVER})
+_APPROVERS = frozenset({_R.APPROVER})
+_OPERATORS = frozenset({_R.ORIGINATOR, _R.APPROVER, _R.ADMIN})
+_EVERYBODY = frozenset(Role) - {_R.INTAKE}
+
+DRILL_ONLY: Mapping[Role, frozenset[Act]] = MappingProxyType(
+    {_R.COORDINATOR: frozenset(Act) - {_A.LOOK, _A.REPORT}, _R.TRAINEE: frozenset(Act)}
+)
+"""What these roles may do on a drill node alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who may, and what else must hold."""
+
+    roles: frozenset[Role]
+    needs: tuple[Need, ...] = ()
+
+
+_WRITE = Rule(_WRITERS | {_R.INTAKE})
+_ANYTIME: Mapping[Act, Rule] = {
+    _A.LOOK: Rule(_EVERYBODY),
+    _A.WRITE: _WRITE,
+    _A.REPORT: Rule(_EVERYBODY - {_R.VIEWER}),
+    _A.SWITCH: Rule(_OPERATORS),
+    _A.HALT: Rule(_OPERATORS),
+    _A.REOPEN: Rule(frozenset({_R.APPROVER, _R.ADMIN})),
+}
+"""Asked of the node, whatever state a message is in."""
+
+TABLE: Mapping[tuple[State, Act], Rule] = MappingProxyType(
+    {
+        (_S.DRAFT, _A.EDIT): _WRITE,
+        (_S.DRAFT, _A.SUBMIT): Rule(_WRITERS, (_N.NOT_RETURNER,)),
+        (_S.DRAFT, _A.BREAK_GLASS): Rule(_SENDERS, (_N.FACTOR,)),
+        (_S.PENDING, _A.EDIT): _WRITE,
+        (_S.PENDING, _A.APPROVE): Rule(_APPROVERS, (_N.ANOTHER,)),
+        (_S.PENDING, _A.SEND_BACK): Rule(_APPROVERS, (_N.ANOTHER,)),
+        (_S.PENDING, _A.REJECT): Rule(_APPROVERS, (_N.ANOTHER,)),
+        (_S.PENDING, _A.BREAK_GLASS): Rule(_SENDERS, (_N.FACTOR,)),
+        (_S.RETURNED, _A.EDIT): _WRITE,
+        (_S.RETURNED, _A.SUBMIT): Rule(_WRITERS, (_N.NOT_RETURNER,)),
+        (_S.STALE, _A.EDIT): _WRITE,
+        (_S.STALE, _A.SUBMIT): Rule(_WRITERS, (_N.NOT_RETURNER,)),
+        (_S.STALE, _A.REJECT): Rule(_APPROVERS, (_N.ANOTHER,)),
+        (_S.STALE, _A.BREAK_GLASS): Rule(_SENDERS, (_N.FACTOR,)),
+        **{
+            (state, act): Rule(_WRITERS if act in {_A.UPDATE, _A.LIFT} else _SENDERS, (_N.LATEST,))
+            for state in (_S.DISPATCHING, _S.LIVE)
+            for act in (_A.UPDATE, _A.CORRECT, _A.LIFT, _A.RETRACT)
+        },
+        **{(state, _A.RETRY): Rule(_OPERATORS) for state in (_S.DISPATCHING, _S.LIVE)},
+        **{
+            (state, _A.CONFIRM): Rule(_APPROVERS, (_N.BROKEN_GLASS, _N.ANOTHER))
+            for state in (_S.DISPATCHING, _S.LIVE, _S.ENDED)
+        },
+        (_S.ENDED, _A.RETRACT): Rule(_SENDERS, (_N.LATEST,)),
+    }
+)
+
+
+def refusal(state: State | None, act: Act, role: Role, mode: type[Mode]) -> str:
+    """Why this cell is refused, Japanese with the English beside it; "" if it is allowed, as far as its needs hold."""
+    rule = _ANYTIME.get(act) or (TABLE.get((state, act)) if state is not None else None)
+    if rule is None:
+        where = STATE_WORDS[state] if state is not None else "この対象"
+        return f"{where}では{WORDS[act]}できません (not possible: {state} · {act})"
+    if mode.name == "live" and act in DRILL_ONLY.get(role, frozenset()):
+        return f"{role} は訓練の節点でだけ{WORDS[act]}できます ({role}: on a drill node only)"
+    if role not in rule.roles:
+        return f"{role} には{WORDS[act]}の権限がありません ({role} may not {act})"
+    return ""
+
+
+def allowed(
+    name: str,
+    roles: tuple[str, ...],
+    act: Act,
+    mode: type[Mode],
+    draft: Draft | None = None,
+    state: State | None = None,
+) -> str:
+    """Why this person may not; "" if they may. `state` is the alert's own where the draft has been issued.
+
+    Needs that the desk alone can see (the second factor, the latest of its chain) are left to it.
+    """
+    state = state or (draft.state if draft is not None else None)
+    known = [Role(role) for role in roles if role in set(Role)]
+    reasons = [refusal(state, act, role, mode) for role in known]
+    if not known:
+        return f"{name} には役割がありません (no role)"
+    if all(reasons):
+        return reasons[0]
+    rule = _ANYTIME.get(act) or (TABLE.get((state, act)) if state is not None else None)
+    assert rule is not None
+    if draft is not None:
+        if Need.ANOTHER in rule.needs and name in {draft.submitted_by, draft.broken_glass_by}:
+            return f"申請した本人は{WORDS[act]}できません。別の人が行ってください (the submitter cannot {act})"
+        if Need.NOT_RETURNER in rule.needs and name == draft.returned_by:
+            return "差し戻した本人は提出できません。別の人が提出してください (who returned it cannot submit it)"
+        if Need.BROKEN_GLASS in rule.needs and (draft.broken_glass_by is None or draft.confirmed_by is not None):
+            return "事後承認を待っていません (does not wait for a confirmation)"
+    return ""
+
+
+def markdown() -> Iterator[str]:
+    """The table for people, line by line."""
+    yield "# だれが何をできるか (who may do what)"
+    yield ""
+    yield "この表は `python -m dispatcher.staff.rules` が書きます。○ できる · 訓 訓練の節点でだけ · 空白 できない"
+    yield "(printed from dispatcher/staff/rules.py; ○ allowed, 訓 on a drill node only, empty refused)"
+    yield ""
+    yield "| 状態 (state) | 行為 (act) | " + " | ".join(Role) + " | 条件 (needs) |"
+    yield "|" + "---|" * (len(Role) + 3)
+    cells: list[tuple[State | None, Act, Rule]] = [(None, act, rule) for act, rule in _ANYTIME.items()]
+    cells += [(state, act, rule) for (state, act), rule in TABLE.items()]
+    for state, act, rule in cells:
+        name = f"{STATE_WORDS[state]} {state}" if state is not None else "いつでも"
+        marks = []
+        for role in Role:
+            live, drill = (refusal(state, act, role, mode) for mode in MODES.values())
+            marks.append("" if drill else "訓" if live else "○")
+        yield f"| {name} | {WORDS[act]} {act} | " + " | ".join(marks) + f" | {', '.join(rule.needs)} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(markdown()) + "\n")

@@ -1,0 +1,152 @@
+"""What the desk does when nobody asks: what has waited too long, who has to be told again, what is overdue.
+
+    a submission   ten minutes without an approval: stale, and paged; it is never approved by itself
+    緊急発表         sent by one person: an approver is paged at 0, 60 and 120 s, until somebody confirms it
+    a live alert   its promised next update has passed; or a medium refused somebody for good
+    a sender       nobody of whom anything went out on a drill node for a month is reminded to rehearse
+
+What is owed stands in the ledger as records of kind `page`, so a restart forgets nobody and tells nobody twice.
+
+Source: design.md §3, §9; issue "Rules, once, in the desk".
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from dispatcher import cap
+from dispatcher.clock import Clock
+from dispatcher.errors import StaleHash, StorageFull
+from dispatcher.ledger import Event, Ledger
+from dispatcher.log import logger
+from dispatcher.model.alert import Added
+from dispatcher.model.draft import ENDING, Draft, Happening, State, Verb, advance
+from dispatcher.staff.duty import Duty
+from dispatcher.staff.gates import Gates
+from dispatcher.staff.messages import PAGE
+
+LOOK_EVERY_S = 1.0
+STALE_AFTER = timedelta(minutes=10)
+REHEARSED_WITHIN = timedelta(days=31)
+LADDERS_S: Mapping[str, Sequence[float]] = {
+    "break-glass": (0.0, 60.0, 120.0),
+    "stale": (0.0,),
+    "overdue": (0.0,),
+    "failed": (0.0,),
+    "rehearse": (0.0,),
+}
+"""Seconds after which somebody is told, and told again."""
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Somebody has to be told: `why` is the ladder, `told` how many of its rungs were."""
+
+    key: str
+    version: int
+    why: str
+    since: datetime
+    told: int
+
+    @classmethod
+    def of(cls, key: str, version: int, body: Mapping[str, Any]) -> "Page":
+        return cls(key, version, body["why"], datetime.fromisoformat(body["since"]), body["told"])
+
+    @property
+    def subject(self) -> str:
+        return self.key.split(":")[1]
+
+
+class Standing:
+    """Runs beside the outbox."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, gates: Gates, duty: Duty) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._gates = gates
+        self._duty = duty
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except (StorageFull, StaleHash) as busy:
+                # Somebody wrote it at the same moment, or the disk is full: the next look sees what stands then.
+                log.warning("ledger.retrying", reason=type(busy).__name__)
+            await self._clock.sleep(LOOK_EVERY_S)
+
+    async def look(self) -> None:
+        """Everything that is due now, once."""
+        await self._gates.read()
+        now = self._clock.now()
+        kept = [Page.of(*page) for page in await self._ledger.records(PAGE)]
+        known = {page.key for page in kept}
+        drafts = [Draft.from_body(version, body) for _, version, body in await self._ledger.drafts()]
+        for draft in drafts:
+            if draft.state is State.PENDING and draft.submitted_at and now - draft.submitted_at >= STALE_AFTER:
+                await self._grow_stale(draft, now)
+        await self._look_at_alerts(now, known)
+        await self._look_at_senders(now, known)
+        await self._tell(now, kept, {draft.identifier: draft for draft in drafts})
+
+    async def _grow_stale(self, draft: Draft, now: datetime) -> None:
+        stale = replace(draft, state=advance(draft.state, Happening.TIMED_OUT), hash=None)
+        event = Event("draft.stale", draft.identifier, {"since": (draft.submitted_at or now).isoformat()})
+        await self._ledger.save_draft(draft.identifier, draft.version, stale.body(), event)
+        await self._owe("stale", f"{draft.identifier}:{draft.version}", now)
+
+    async def _look_at_alerts(self, now: datetime, known: set[str]) -> None:
+        for alert in await self._ledger.alerts(only_live=True):
+            if Verb(alert.verb) in ENDING:
+                continue
+            for line in await self._ledger.tally(alert.identifier):
+                if line.failed and f"failed:{alert.identifier}:{line.channel}" not in known:
+                    await self._owe("failed", f"{alert.identifier}:{line.channel}", now)
+            promised = next_update(alert.cap_xml)
+            if promised is not None and promised < now and f"overdue:{alert.identifier}" not in known:
+                await self._owe("overdue", alert.identifier, now)
+
+    async def _look_at_senders(self, now: datetime, known: set[str]) -> None:
+        """Once a month for everybody who has ever sent here and not lately."""
+        if not self._duty.is_rehearsing:
+            return
+        last: dict[str, datetime] = {}
+        for _, _, body in await self._ledger.drafts():
+            for name in filter(None, (body["submitted_by"],)):
+                at = datetime.fromisoformat(body["submitted_at"])
+                last[name] = max(last.get(name, at), at)
+        for name, at in last.items():
+            key = f"{name.replace(':', '：')}:{now:%Y-%m}"
+            if now - at > REHEARSED_WITHIN and f"rehearse:{key}" not in known:
+                await self._owe("rehearse", key, now)
+
+    async def _owe(self, why: str, of: str, now: datetime) -> None:
+        body = {"why": why, "since": now.isoformat(), "told": 0}
+        await self._ledger.save_record(
+            PAGE, f"{why}:{of}", 0, body, Event("page.owed", of.split(":", maxsplit=1)[0], {"why": why})
+        )
+
+    async def _tell(self, now: datetime, kept: Sequence[Page], drafts: Mapping[str, Draft]) -> None:
+        for page in kept:
+            ladder = LADDERS_S[page.why]
+            if page.told >= len(ladder) or (now - page.since).total_seconds() < ladder[page.told]:
+                continue
+            draft = drafts.get(page.subject)
+            told = page.told + 1
+            if page.why == "break-glass" and draft is not None and draft.confirmed_by is not None:
+                told = len(ladder)
+            else:
+                await self._duty.tell(page.why, page.subject, page.told + 1, len(ladder))
+            body = {"why": page.why, "since": page.since.isoformat(), "told": told}
+            event = Event("page.told", page.subject, {"why": page.why, "rung": told, "to": self._duty.name})
+            await self._ledger.save_record(PAGE, page.key, page.version, body, event)
+
+
+def next_update(cap_xml: bytes) -> datetime | None:
+    """When the alert said that people would hear again."""
+    said = next((i.added(Added.NEXT_UPDATE) for i in cap.read(cap_xml).info if i.added(Added.NEXT_UPDATE)), None)
+    return datetime.fromisoformat(said) if said else None
