@@ -249,7 +249,8 @@ def _phase(element: Element, before: Kind | None) -> Phase:
         return Phase.LIFTED
     if not name or "なし" in name or "なし" in said:
         return Phase.LIFTED if before is not None and "なし" not in before.name else Phase.NONE
-    return Phase.CONTINUED if "継続" in said else Phase.ACTIVE
+    is_as_before = not element.get("Status") and before is not None and before.name == plain(name)
+    return Phase.CONTINUED if "継続" in said or is_as_before else Phase.ACTIVE
 
 
 def _shaken(pref: Element, rank: Rank) -> Iterator[Statement]:

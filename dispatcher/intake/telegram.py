@@ -5,7 +5,8 @@ A JMA telegram's own words are kept (通常 訓練 試験, 発表 訂正 取消 
 Source: 気象庁防災情報XMLフォーマット 運用指針 別紙2（管理部・ヘッダ部）; OASIS CAP 1.2 §3.2.1.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -95,6 +96,10 @@ class Telegram:
     headline: str
     statements: tuple[Statement, ...]
     digest: str
+    speaker: str = "気象庁"
+    """Who says it."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """CAP alone: its headline by language; where there is one it is passed on instead of the name of the kind."""
     reads: bool = True
     """False for what carries no announcement at all (CAP Ack and Error)."""
     quarters: tuple[str, ...] | None = None
