@@ -1,4 +1,4 @@
-"""Speaks to a node's staff door (dispatcher/staff/api.py) on behalf of one person.
+"""Speaks to a node's staff door (dispatcher/staff/api) on behalf of one person.
 
 The standard library's client is enough: one request at a time, from a program that then exits.
 
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT_S = 60
+PREFIX = "/api/v1"
+"""Where the node's API is (dispatcher/staff/api)."""
 NO_NODE = 1
 NO_TOKEN = 7
 
@@ -24,7 +26,7 @@ class Said(Exception):  # noqa: N818 - an answer, and not always a bad one
     def __init__(self, message: str, exit_code: int, body: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.exit_code = exit_code
-        self.body = body or {"error": message, "findings": [], "exit_code": exit_code}
+        self.body = body or {"detail": message, "findings": [], "exit_code": exit_code}
 
 
 class Client:
@@ -59,7 +61,7 @@ class Client:
 
     def _ask(self, path: str, body: Mapping[str, Any] | None) -> Any:
         request = urllib.request.Request(  # noqa: S310 - the address is the operator's own
-            self._url + path,
+            self._url + PREFIX + path,
             data=None if body is None else json.dumps(body, ensure_ascii=False).encode(),
             headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
         )
@@ -68,7 +70,7 @@ class Client:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             said = _body(error.read())
-            raise Said(said.get("error") or str(error), said.get("exit_code", 1), said) from None
+            raise Said(said.get("detail") or str(error), said.get("exit_code", 1), said) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise Said(

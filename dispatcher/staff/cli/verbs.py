@@ -171,7 +171,7 @@ def _draft(args: argparse.Namespace) -> int:
 
 
 def _preview(args: argparse.Namespace) -> int:
-    answer = _client(args).get(f"/drafts/{args.id}/preview")
+    answer = _client(args).get(f"/drafts/{args.id}")
     if args.save:
         for kind, rendering in answer["renderings"].items():
             for part in rendering["parts"]:
@@ -248,8 +248,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _test(args: argparse.Namespace) -> int:
-    query = "&".join(f"kind={kind}" for kind in args.kind)
-    answer = _client(args).get("/channels" + (f"?{query}" if query else ""))
+    answer = _client(args).post("/channels/test", {"kinds": args.kind})
     lines = [
         f"{'●' if p['is_up'] else '✕'} {say.NAMES.get(kind, kind)}  {p['words']}"
         for kind, p in answer["channels"].items()
