@@ -17,21 +17,28 @@ from typing import Any
 from aiohttp import web
 
 from dispatcher.path import Path
-from dispatcher.staff.console import signin
+from dispatcher.staff.accounts import Accounts
+from dispatcher.staff.console import board, signin
+from dispatcher.staff.console.attention import WATCH, Watch
 from dispatcher.staff.console.frame import CONSOLE, Console, static
 from dispatcher.staff.console.guard import UPLOAD_BYTES, guards
+from dispatcher.staff.console.live import LIVE, Live
 from dispatcher.staff.desk import Desk
 
 __all__ = ["application"]
 
-ROOMS = (signin,)
+ROOMS = (signin, board)
 
 
-def application(desk: Desk[Any], accounts: Any, path: Path[Any], url: str) -> web.Application:
+def application(desk: Desk[Any], accounts: Accounts, path: Path[Any], url: str) -> web.Application:
     """The console of one node. `url`: where staff open it; https decides that cookies are bound to it."""
     console = Console(desk, accounts, path, url)
     app = web.Application(middlewares=guards(console), client_max_size=UPLOAD_BYTES)
     app[CONSOLE] = console
+    app[WATCH] = Watch(console)
+    app[LIVE] = live = Live(console)
+    app.cleanup_ctx.append(live.run)
+    app.on_shutdown.append(live.close)
     app.router.add_get("/static/{tag:[0-9a-f]{12}}/{name:[a-z0-9.-]+}", static)
     for room in ROOMS:
         app.add_routes(room.ROUTES)

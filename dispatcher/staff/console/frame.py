@@ -11,19 +11,18 @@ import gzip
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from dispatcher.clock import Clock
-from dispatcher.pages import Markup, environment
-from dispatcher.path import Path as MessagePath
+from dispatcher.pages import Environment, Markup, environment
+from dispatcher.staff.console.attention import WATCH, attention
+from dispatcher.staff.console.room import CONSOLE, LANGUAGE, SITTING, Console, Sitting, sitting, words
 from dispatcher.staff.console.words import LEVELS, MODES, ROLES, Words
-from dispatcher.staff.desk import Desk
-from dispatcher.staff.sessions import Person
+
+__all__ = ["CONSOLE", "LANGUAGE", "SEAL", "SITTING", "Console", "Sitting", "fragment", "render", "sitting", "words"]
 
 _HERE = Path(__file__).parent
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".png": "image/png"}
@@ -41,93 +40,45 @@ NAVIGATION: Sequence[tuple[str, str, str]] = (
 )
 
 
-@dataclass(frozen=True)
-class Console:
-    """What every page may use. `url` is where staff open the console, which decides on cookies and origins."""
-
-    desk: Desk[Any]
-    accounts: Any
-    path: MessagePath[Any]
-    url: str
-
-    @property
-    def clock(self) -> Clock:
-        return self.path.clock
-
-    @property
-    def mode(self) -> str:
-        return str(self.path.mode.name)
-
-    @property
-    def is_secure(self) -> bool:
-        return urlsplit(self.url).scheme == "https"
-
-    def title(self, kind: str) -> str:
-        """What staff call a channel; its name where this node has it no more."""
-        channel = self.path.channels.get(kind)
-        return str(channel.title) if channel is not None else kind
-
-    def counts(self, kind: str) -> bool:
-        """Does this medium reach anybody by name? Where not: 数えない."""
-        channel = self.path.channels.get(kind)
-        return channel is not None and channel.counts_people
-
-    @cached_property
-    def pages(self) -> Any:
-        made = environment(_HERE / "pages")
-        made.globals |= {"console": self, "asset": asset, "LEVELS": LEVELS, "ROLES": ROLES, "SEAL": SEAL}
-        return made
-
-
-@dataclass(frozen=True, slots=True)
-class Sitting:
-    """One person at the desk for the length of a request. `csrf` belongs to their session."""
-
-    session: Any
-    words: Words
-
-    @property
-    def person(self) -> Person:
-        person: Person = self.session.person
-        return person
-
-    @property
-    def csrf(self) -> str:
-        return str(self.session.csrf)
-
-
-CONSOLE = web.AppKey("console", Console)
-SITTING: web.RequestKey[Sitting] = web.RequestKey("sitting", Sitting)
-LANGUAGE: web.RequestKey[str] = web.RequestKey("language", str)
-
-
-def sitting(request: web.Request) -> Sitting:
-    """Who asks; the guard has let nobody else in."""
-    return request[SITTING]
-
-
-def words(request: web.Request) -> Words:
-    return Words(request[LANGUAGE])
-
-
 async def render(request: web.Request, page: str, *, status: int = 200, **values: Any) -> web.Response:
     """A page of `pages/` with what the frame needs and `values`."""
     console = request.app[CONSOLE]
     who = request.get(SITTING)
     t = words(request)
     seal = Markup('<input type="hidden" name="{}" value="{}">').format(SEAL, who.csrf) if who else Markup()
-    html = console.pages.get_template(page).render(
-        t=t,
-        lang=t.language,
-        seat=sitting,
-        seal=seal,
-        now=console.clock.now(),
-        strip=_strip(console, t),
-        navigation=[(path, t(ja, en)) for path, ja, en in NAVIGATION if _leads_somewhere(request, path)],
-        here=request.path,
-        **values,
+    html = (
+        _pages()
+        .get_template(page)
+        .render(
+            console=console,
+            t=t,
+            lang=t.language,
+            sitting=who,
+            seal=seal,
+            now=console.clock.now(),
+            strip=_strip(console, t),
+            navigation=[(path, t(ja, en)) for path, ja, en in NAVIGATION if _leads_somewhere(request, path)],
+            here=request.path,
+            attention=await attention(request.app[WATCH], who.person, t) if who else None,
+            **values,
+        )
     )
     return packed(request, html.encode(), "text/html; charset=utf-8", status)
+
+
+def fragment(console: Console, page: str, t: Words, **values: Any) -> str:
+    """A piece of a page, as the page itself includes it: what is sent when it has changed. It bears nobody's seal."""
+    # In whole minutes, so that a piece in which only time has passed is the same piece.
+    now = console.clock.now().replace(second=0, microsecond=0)
+    html: str = _pages().get_template(page).render(console=console, t=t, now=now, seal=Markup(), sitting=None, **values)
+    return html
+
+
+@cache
+def _pages() -> Environment:
+    made = environment(_HERE / "pages")
+    made.globals |= {"asset": asset, "LEVELS": LEVELS, "ROLES": ROLES, "SEAL": SEAL}
+    return made
 
 
 def packed(request: web.Request, body: bytes, media_type: str, status: int = 200) -> web.Response:

@@ -3,11 +3,10 @@
 Source: design.md §9; WebAuthn 3 §7.2; SP 800-63B-4 §5.
 """
 
-from typing import Any
-
 from aiohttp import web
 
 from dispatcher.errors import Refused
+from dispatcher.staff.accounts import Session
 from dispatcher.staff.console import guard
 from dispatcher.staff.console.frame import CONSOLE, SITTING, Sitting, render, sitting, words
 from dispatcher.staff.console.guard import HELD, Held, fields, is_local, remote_of
@@ -50,7 +49,7 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
     return await _welcome(request, session, held, went_to)
 
 
-async def _welcome(request: web.Request, session: Any, held: Held | None, went_to: str) -> web.Response:
+async def _welcome(request: web.Request, session: Session, held: Held | None, went_to: str) -> web.Response:
     console = request.app[CONSOLE]
     request[SITTING] = Sitting(session, words(request))
     response: web.Response
