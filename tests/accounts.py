@@ -35,6 +35,8 @@ class Room:
     clock: ManualClock
     secrets: dict[str, str]
     recovery: dict[str, Sequence[str]]
+    device: Any = None
+    """Where a test keeps somebody's authenticator."""
 
     def code(self, name: str) -> str:
         """What this person's app shows at this moment."""
