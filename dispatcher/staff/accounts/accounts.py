@@ -20,7 +20,7 @@ from dispatcher.ledger import Event, Ledger
 from dispatcher.model.mode import MODES
 from dispatcher.staff.accounts import factors, throttle
 from dispatcher.staff.accounts.acts import Acts, reset
-from dispatcher.staff.accounts.names import key_of
+from dispatcher.staff.accounts.names import key_of, legible
 from dispatcher.staff.accounts.own import Enrolled, Enrolling, Own
 from dispatcher.staff.accounts.passkeys import Passkeys
 from dispatcher.staff.accounts.passwords import Passwords, require_strong
@@ -350,5 +350,5 @@ class Accounts:
 
     async def _refused(self, account: Account | None, how: str, remote: str) -> None:
         """Evidence of a failure; what was typed as a name may be a password, so only names that exist are written."""
-        facts = {"name": account.name if account else "", "how": how, "remote": remote[:100]}
+        facts = {"name": account.name if account else "", "how": how, "remote": legible(remote, 100)}
         await self._ledger.append(Event("signin.refused", "", facts))

@@ -91,11 +91,15 @@ def shaped(act: str, what: Mapping[str, Any]) -> tuple[AdminAct, dict[str, Any]]
             findings.append(Finding(f"what.{name}", f"{_KINDS[kind]} がいります (missing, or of another type)"))
         elif isinstance(value, list) and not all(isinstance(item, str) and len(item) <= 320 for item in value):
             findings.append(Finding(f"what.{name}", "文字列の並びがいります (a list of strings)"))
-        elif isinstance(value, str) and not (value.strip() and len(value) <= 500 and value.isprintable()):
+        elif isinstance(value, str) and not _is_one_line(value):
             findings.append(Finding(f"what.{name}", "500文字までの一行がいります (one line, 500 characters at most)"))
     if findings:
         raise InvalidInput(findings)
     return AdminAct(act), dict(what)
+
+
+def _is_one_line(value: str) -> bool:
+    return bool(value.strip()) and len(value) <= 500 and value.replace("\u3000", " ").isprintable()
 
 
 _KINDS: Mapping[type, str] = {str: "文字列 (text)", list: "並び (a list)", int: "整数 (a number)", bool: "true / false"}

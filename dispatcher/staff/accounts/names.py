@@ -45,5 +45,10 @@ def key_of(name: str) -> str:
     return key if all(unicodedata.category(c) not in {"Cc", "Cs"} for c in key) else ""
 
 
+def legible(text: str, characters: int) -> str:
+    """What may be kept of words that came from outside (a browser's name, a reason): one line, nothing that repaints a screen."""
+    return "".join(c for c in text[:characters] if c.isprintable())
+
+
 def _is_readable(character: str) -> bool:
     return character in _MARKS or (unicodedata.category(character)[0] in "LMN" and character not in _INVISIBLE)

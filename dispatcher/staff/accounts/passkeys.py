@@ -33,6 +33,7 @@ from webauthn.helpers.structs import (
 
 from dispatcher.clock import Clock
 from dispatcher.errors import Refused, Unauthenticated
+from dispatcher.staff.accounts.names import legible
 from dispatcher.staff.accounts.register import Account, Passkey
 
 LIFE_S = 120.0
@@ -218,5 +219,4 @@ def _site(origin: str) -> str:
 
 def titled(passkeys: Sequence[Passkey], title: str) -> str:
     """A title that tells this passkey from the others."""
-    readable = "".join(c for c in title if c.isprintable()).strip()[:40]
-    return readable or f"パスキー{len(passkeys) + 1}"
+    return legible(title, 40).strip() or f"パスキー{len(passkeys) + 1}"

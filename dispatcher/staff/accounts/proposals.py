@@ -4,11 +4,12 @@
        └──rejected by another, withdrawn by the same──▶ rejected      └──(after 24 h, pending)──▶ expired
 
 The second yes is written down before the deed, so that two admins who press at once do it once; should the node stop in between,
-the same button does the rest. Both names stand in the chain.
+the same button, a minute later, does the rest. Both names stand in the chain.
 
 Source: design.md §9.
 """
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,12 +21,16 @@ from dispatcher.clock import Clock
 from dispatcher.errors import NotFound, Refused
 from dispatcher.ledger import Event, Ledger
 from dispatcher.staff.accounts.acts import FORMS, Acts, AdminAct, shaped
+from dispatcher.staff.accounts.names import legible
 from dispatcher.staff.rules import Role
 from dispatcher.staff.sessions import Person
 
 KIND = "proposal"
 LIFE = timedelta(hours=24)
 MAX_PENDING = 100
+DEED_TAKES = timedelta(minutes=1)
+"""Far longer than any deed takes: what is still only approved then was dropped by a node that stopped."""
+_ID = re.compile(r"p-[0-9]{8}T[0-9]{6}-[0-9a-f]{6}")
 
 
 class ProposalState(StrEnum):
@@ -130,11 +135,20 @@ class Proposals:
         if proposal.state is ProposalState.PENDING:
             await self._acts.check_again(proposal.act, proposal.what)
             proposal = await self._move(proposal, ProposalState.APPROVED, by.name)
-        elif proposal.state is not ProposalState.APPROVED:
+        elif self._was_dropped(proposal):
+            proposal = await self._move(proposal, ProposalState.APPROVED, by.name)
+        else:
             raise Refused(f"{identifier} は {proposal.state} です (is {proposal.state})")
         names = {"proposed_by": proposal.by, "by": by.name, "proposal": identifier}
         handed_over = await self._acts.apply(proposal.act, proposal.what, names)
         return CarriedOut(await self._move(proposal, ProposalState.DONE, by.name), handed_over)
+
+    def _was_dropped(self, proposal: Proposal) -> bool:
+        """Approved long enough ago for its deed to be done, and it is not."""
+        since = proposal.decided_at
+        return (
+            proposal.state is ProposalState.APPROVED and since is not None and self._clock.now() - since >= DEED_TAKES
+        )
 
     async def reject(self, by: Person, identifier: str, reason: str) -> Proposal:
         """Another admin's no, or one's own second thought.
@@ -146,14 +160,13 @@ class Proposals:
         proposal = await self.one(identifier)
         if proposal.state is not ProposalState.PENDING:
             raise Refused(f"{identifier} は {proposal.state} です (is {proposal.state})")
-        return await self._move(proposal, ProposalState.REJECTED, by.name, reason[:500])
+        return await self._move(proposal, ProposalState.REJECTED, by.name, legible(reason, 500))
 
     async def one(self, identifier: str) -> Proposal:
         """Raises NotFound."""
-        try:
-            return self._proposal(identifier, *await self._ledger.read_record(KIND, identifier))
-        except NotFound:
-            raise NotFound(f"{identifier[:40]} という提案はありません (no such proposal)") from None
+        if not _ID.fullmatch(identifier):
+            raise NotFound(f"{legible(identifier, 40)} という提案はありません (no such proposal)")
+        return self._proposal(identifier, *await self._ledger.read_record(KIND, identifier))
 
     async def all(self) -> Sequence[Proposal]:
         """Newest first."""

@@ -19,6 +19,7 @@ from typing import Any
 from dispatcher.clock import Clock
 from dispatcher.errors import NotFound, StaleHash, Unauthenticated
 from dispatcher.ledger import Event, Ledger
+from dispatcher.staff.accounts.names import legible
 from dispatcher.staff.accounts.register import Account, Register
 from dispatcher.staff.accounts.roles import require_fit
 from dispatcher.staff.sessions import Person
@@ -30,7 +31,7 @@ SEEN_EVERY = timedelta(minutes=1)
 FRESH = timedelta(minutes=2)
 """So long a second factor counts as just given (緊急発表)."""
 MAX_OF_A_PERSON = 16
-MAX_AGENT = 200
+MAX_AGENT, MAX_REMOTE = 200, 100
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 ENDED = "サインインが終わっています。もう一度サインインしてください (not signed in, or the session has ended)"
 
@@ -96,10 +97,10 @@ class Sessions:
             "signed_in_at": now.isoformat(),
             "seen_at": now.isoformat(),
             "second_factor_at": second_factor_at.isoformat() if second_factor_at else None,
-            "remote": remote[:100],
-            "agent": agent[:MAX_AGENT],
+            "remote": legible(remote, MAX_REMOTE),
+            "agent": legible(agent, MAX_AGENT),
         }
-        facts = {"by": person.name, "how": how, "remote": remote[:100], "session": _id(token)[:12]}
+        facts = {"by": person.name, "how": how, "remote": body["remote"], "session": _id(token)[:12]}
         await self._ledger.save_record(KIND, _id(token), 0, body, Event("session.opened", "", facts))
         return _session(_id(token), body, person, token)
 

@@ -90,6 +90,13 @@ async def test_ten_megabytes_of_password_cost_nothing(room):
         await room.accounts.sign_in(ADMIN_1, "a" * 10_000_000, "000000", HALL, "x" * 1_000_000)
 
 
+async def test_what_a_browser_says_of_itself_is_kept_legible(room):
+    code = room.next_code(ADMIN_1)
+    session = await room.accounts.sign_in(ADMIN_1, PASSWORD, code, "\udcff\x1b[2J", "Fire\udcff\x00fox" + "x" * 10_000)
+    again = await room.accounts.session(session.token)
+    assert (again.remote, again.agent[:7], len(again.agent)) == ("[2J", "Firefox", 198)
+
+
 async def test_a_name_that_nobody_has_costs_the_same_work(room):
     """The work is counted, not timed: one argon2 computation whatever is wrong."""
     checking = Passwords(QUICK)
