@@ -4,6 +4,7 @@ A rule that stands in a door can be walked around through another door; here it 
 
     messages.py    drafting, submitting, approving, 更新 訂正 解除 取消, 緊急発表
     boards.py      what waits, how far it has come, what happened, any past moment
+    notebook.py    saved areas, field reports, what was done by hand, forms half written
     desk.py        who is asking, and what may go out now: 再送, media closed and opened, 停止中
 
 Source: design.md §3, §9; dispatcher/staff/rules.py is the table of who may do what.
@@ -11,16 +12,18 @@ Source: design.md §3, §9; dispatcher/staff/rules.py is the table of who may do
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path as Folder
 from typing import Any
 
 from dispatcher.errors import Finding, InvalidInput, Refused, Unauthenticated
 from dispatcher.ledger import Event
 from dispatcher.ledgers.rehearsal import Rehearsal
-from dispatcher.model.draft import Draft, State
+from dispatcher.model.draft import Draft
 from dispatcher.model.mode import M
 from dispatcher.staff.boards import Board, Boards
 from dispatcher.staff.gates import NODE, Closed, Gates
 from dispatcher.staff.messages import Messages
+from dispatcher.staff.notebook import Notebook
 from dispatcher.staff.rules import Act
 from dispatcher.staff.seat import Factors, no_factor
 from dispatcher.staff.sessions import Person
@@ -28,7 +31,7 @@ from dispatcher.staff.sessions import Person
 __all__ = ["Board", "Desk", "as_json"]
 
 
-class Desk(Messages[M], Boards[M]):
+class Desk(Messages[M], Boards[M], Notebook[M]):
     """The desk of one node."""
 
     def who(self, token: str) -> Person:
@@ -63,8 +66,8 @@ class Desk(Messages[M], Boards[M]):
 
     async def retry(self, by: Person, identifier: str, kind: str) -> None:
         """What waits after a failed attempt on this channel is tried now."""
-        draft, alert = await self._draft(identifier), await self._path.ledger.alert(identifier)
-        async with self._acting(by, Act.RETRY, draft, state=State(alert.state)):
+        draft, state = await self._message(identifier)
+        async with self._acting(by, Act.RETRY, draft, state=state):
             self._require_channel(kind)
             await self._path.ledger.append(Event("delivery.retried", identifier, {"by": by.name, "channel": kind}))
             await self._path.ledger.hasten(kind)

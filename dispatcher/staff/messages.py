@@ -20,7 +20,7 @@ from dispatcher.model.draft import ENDING, ONE_PERSON, WORDS, Draft, Happening, 
 from dispatcher.model.mode import M
 from dispatcher.path import Prepared
 from dispatcher.staff.guards import guards
-from dispatcher.staff.rules import Act
+from dispatcher.staff.rules import Act, Role
 from dispatcher.staff.seat import Seat
 from dispatcher.staff.sessions import Person
 from dispatcher.steps.accept import Typed, accept
@@ -79,8 +79,8 @@ class Messages(Seat[M]):
             StaleHash: somebody else wrote it since `version`; theirs stands, and what was typed here is not saved.
             InvalidInput: every reason at once; nothing was saved.
         """
-        draft = await self._draft(identifier)
-        async with self._acting(by, Act.EDIT, draft, mode=mode):
+        draft, state = await self._message(identifier)
+        async with self._acting(by, Act.EDIT, draft, state=state, mode=mode):
             if draft.version != version:
                 raise StaleHash(
                     f"{identifier} は {draft.version} 版になっています。見くらべてください (changed by somebody else meanwhile)"
@@ -104,8 +104,8 @@ class Messages(Seat[M]):
         Raises:
             InvalidInput: the findings that stop it.
         """
-        draft = await self._draft(identifier)
-        async with self._acting(by, Act.SUBMIT, draft, mode=mode):
+        draft, state = await self._message(identifier)
+        async with self._acting(by, Act.SUBMIT, draft, state=state, mode=mode):
             return await self._submitted(by, draft)
 
     async def _submitted(self, by: Person, draft: Draft) -> tuple[Draft, Prepared[M]]:
@@ -133,8 +133,8 @@ class Messages(Seat[M]):
             Refused: the submitter cannot approve; it does not wait for an approval; the node is halted.
             StaleHash: it is not what was shown any more.
         """
-        draft = await self._draft(identifier)
-        async with self._acting(by, Act.APPROVE, draft, mode=mode):
+        draft, state = await self._message(identifier)
+        async with self._acting(by, Act.APPROVE, draft, state=state, mode=mode):
             prepared = await self._prepared(draft)
             require_shown(draft, shown, prepared.hash)
             await self._require_latest(draft)
@@ -142,14 +142,14 @@ class Messages(Seat[M]):
 
     async def send_back(self, by: Person, identifier: str, reason: str, *, mode: str) -> Draft:
         """差戻し: it has to be written otherwise; the reason goes to who wrote it."""
-        draft = await self._draft(identifier)
-        async with self._acting(by, Act.SEND_BACK, draft, mode=mode):
+        draft, state = await self._message(identifier)
+        async with self._acting(by, Act.SEND_BACK, draft, state=state, mode=mode):
             return await self._put_aside(by, draft, Happening.RETURNED, reason)
 
     async def reject(self, by: Person, identifier: str, reason: str, *, mode: str) -> Draft:
         """却下: it will not go out."""
-        draft = await self._draft(identifier)
-        async with self._acting(by, Act.REJECT, draft, mode=mode):
+        draft, state = await self._message(identifier)
+        async with self._acting(by, Act.REJECT, draft, state=state, mode=mode):
             return await self._put_aside(by, draft, Happening.REJECTED, reason)
 
     async def _put_aside(self, by: Person, draft: Draft, happening: Happening, reason: str) -> Draft:
@@ -168,8 +168,8 @@ class Messages(Seat[M]):
         Raises:
             Refused: the factor is not right, or the template is not approved as it stands.
         """
-        draft = await self._draft(identifier)
-        async with self._acting(by, Act.BREAK_GLASS, draft, mode=mode):
+        draft, state = await self._message(identifier)
+        async with self._acting(by, Act.BREAK_GLASS, draft, state=state, mode=mode):
             await self._require_approved_template(draft)
             if not await self._factors(by, factor):
                 raise Refused("二要素の確認番号が違います。新しい番号を入れてください (the second factor is not right)")
@@ -187,8 +187,8 @@ class Messages(Seat[M]):
 
     async def confirm(self, by: Person, identifier: str, *, mode: str) -> None:
         """事後承認 of what one person sent alone."""
-        draft, alert = await self._draft(identifier), await self._path.ledger.alert(identifier)
-        async with self._acting(by, Act.CONFIRM, draft, state=State(alert.state), mode=mode):
+        draft, state = await self._message(identifier)
+        async with self._acting(by, Act.CONFIRM, draft, state=state, mode=mode):
             await self._save(
                 replace(draft, confirmed_by=by.name),
                 draft.version,
@@ -199,7 +199,9 @@ class Messages(Seat[M]):
         self, by: Person, verb: Verb, of: str, typed: Typed, *, mode: str
     ) -> tuple[Draft, IssuedAlert | None]:
         """更新, 訂正, 解除, 取消 of an alert. 訂正 and 取消 go out at once; the others are submitted for approval."""
-        draft, _ = await self.draft(by, replace(typed, of=of, verb=verb), mode=mode)
+        original, state = await self._message(of)
+        async with self._acting(by, _ACTS[verb], original, state=state, mode=mode):
+            draft, _ = await self.draft(by, replace(typed, of=of, verb=verb), mode=mode)
         if verb in ONE_PERSON:
             return draft, await self.send(by, draft.identifier, mode=mode)
         draft, _ = await self.submit(by, draft.identifier, mode=mode)
@@ -213,7 +215,7 @@ class Messages(Seat[M]):
         """
         draft = await self._draft(identifier)
         act = _ACTS[draft.verb]
-        state = State((await self._path.ledger.alert(draft.of)).state) if draft.of else None
+        _, state = await self._message(draft.of or identifier)
         async with self._acting(by, act, draft, state=state, mode=mode):
             if draft.verb not in ONE_PERSON:
                 raise Refused(f"{WORDS[draft.verb]}には二人目の承認がいります (needs a second person)")
@@ -262,11 +264,10 @@ class Messages(Seat[M]):
         return await self._draft(typed.of) if typed.of is not None else None
 
     async def _require_may_follow(self, by: Person, verb: Verb, of: str) -> None:
-        state = State((await self._path.ledger.alert(of)).state)
+        draft, state = await self._message(of)
         # A draft of another system may say any verb: it sends nothing.
-        if "intake" not in by.roles:
-            async with self._acting(by, _ACTS[verb], await self._draft(of), state=state):
-                pass
+        if Role.INTAKE not in by.roles:
+            self._require_allowed(by, _ACTS[verb], draft, state)
 
     async def _require_latest(self, draft: Draft) -> None:
         if draft.of is None:

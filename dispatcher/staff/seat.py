@@ -74,5 +74,12 @@ class Seat(Generic[M]):
             name = self._path.mode.name
             raise Refused(f"この節点は{self._path.mode.word}です。--{name} と書いてください (this node is {name})")
 
+    async def _message(self, identifier: str) -> tuple[Draft, State]:
+        """A message and the state that the table asks for: the alert's own, once there is one."""
+        draft = await self._draft(identifier)
+        if draft.state is not State.DISPATCHING:
+            return draft, draft.state
+        return draft, State((await self._path.ledger.alert(identifier)).state)
+
     async def _draft(self, identifier: str) -> Draft:
         return Draft.from_body(*await self._path.ledger.draft(identifier))
