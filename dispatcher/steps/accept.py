@@ -4,7 +4,7 @@ Source: design.md §2 "accept", §7 "Templates".
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -22,6 +22,7 @@ NEXT_UPDATE_IN = timedelta(hours=1)
 _FIELDS = ("event", "headline", "description", "instruction", "short", "shelters")
 _UNITS = MappingProxyType({"min": 60, "h": 3600, "d": 86400})
 SHELTERS_NAMED = 3
+_NO_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 ORDERS_FROM = 4
 REVIEWED = ("event", "headline", "instruction", "short")
 """From 警戒レベル 4 on: what people are told to do is nobody's free text (名張市 2017: an internal memo at the highest class)."""
@@ -70,6 +71,7 @@ def accept(
     next_update = _moment(typed.next_update, "next_update", now, now + NEXT_UPDATE_IN, findings)
     if typed.verb in {Verb.CORRECT, Verb.RETRACT} and not typed.note:
         findings.append(Finding("note", "何が誤りだったかを書いてください (say what was wrong)"))
+    findings += _unwritable(typed)
     if findings or template is None:
         raise InvalidInput(findings)
     wording = _wording(template, typed, city, quarters, next_update, findings)
@@ -93,6 +95,18 @@ def accept(
         of=typed.of,
         author=author,
     )
+
+
+def _unwritable(typed: Typed) -> Iterator[Finding]:
+    """Characters that XML has no way to say, so that no CAP message could carry them (XML 1.0 §2.2)."""
+    said = {"cause": typed.cause, "note": typed.note}
+    said |= {
+        f"words.{language}.{name}": text for language, words in typed.words.items() for name, text in words.items()
+    }
+    for where, text in said.items():
+        if strange := sorted(set(_NO_XML.findall(text or ""))):
+            codes = ", ".join(f"U+{ord(c):04X}" for c in strange)
+            yield Finding(where, f"使えない文字 {codes} があります (control character)")
 
 
 def _quarters(areas: tuple[str, ...], city: City, findings: list[Finding]) -> tuple[str, ...]:

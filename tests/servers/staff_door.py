@@ -10,6 +10,7 @@ import yaml
 
 from config.site import bind_site
 from dispatcher import node
+from dispatcher.log import to_stderr
 from dispatcher.staff.api import PREFIX
 from dispatcher.staff.sessions import new_token
 from drills.world.ports import free_port
@@ -48,6 +49,7 @@ class StaffDoor:
         self._thread = None
 
     def start(self) -> None:
+        to_stderr()
         is_open, said = threading.Event(), []
 
         async def serve() -> None:

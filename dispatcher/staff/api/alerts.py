@@ -12,7 +12,7 @@ from dispatcher.model.draft import Draft, Verb
 from dispatcher.staff.accounts.roles import Scope
 from dispatcher.staff.api import shown
 from dispatcher.staff.api.drafts import InMode, Words
-from dispatcher.staff.api.route import Call, Nothing, Route
+from dispatcher.staff.api.route import Call, Nothing, changes, looks
 from dispatcher.staff.api.shapes import Facets
 
 
@@ -66,40 +66,49 @@ class Done:
 
 
 async def list_alerts(call: Call[Nothing, Nothing]) -> Boards:
+    """出ているもの (what is out there)"""
     _, boards = await call.rooms.desk.status(call.who)
     return Boards("live" if call.rooms.desk.mode == "live" else "drill", tuple(map(shown.board, boards)))
 
 
 async def read_board(call: Call[Nothing, AtMoment]) -> shown.BoardShown:
+    """配信板。at で過去の時点 (the board, also at a past moment)"""
     desk, at = call.rooms.desk, call.query.at
     return shown.board(await desk.board_at(call.who, call.id, at) if at else await desk.board(call.who, call.id))
 
 
 async def list_destinations(call: Call[Nothing, Nothing]) -> Destinations:
+    """宛先ごとの状況 (who has it and who has not)"""
     return Destinations(tuple(await call.rooms.desk.destinations(call.who, call.id)))
 
 
 async def alert_timeline(call: Call[Nothing, Until]) -> Timeline:
+    """この発表の経過 (what happened to it)"""
     return Timeline(shown.happened(await call.rooms.desk.timeline(call.who, call.id, call.query.until)))
 
 
 async def timeline(call: Call[Nothing, Until]) -> Timeline:
+    """経過 (what happened)"""
     return Timeline(shown.happened(await call.rooms.desk.timeline(call.who, None, call.query.until)))
 
 
 async def update(call: Call[ToFollow, Nothing]) -> Followed:
+    """更新: 状況が変わった (the situation changed; waits for an approval)"""
     return await _follow(call, Verb.UPDATE)
 
 
 async def correct(call: Call[ToFollow, Nothing]) -> Followed:
+    """訂正: 文が誤っていた (the text was wrong; goes out at once)"""
     return await _follow(call, Verb.CORRECT)
 
 
 async def lift(call: Call[ToFollow, Nothing]) -> Followed:
+    """解除: 終わった (the event is over; waits for an approval)"""
     return await _follow(call, Verb.LIFT)
 
 
 async def retract(call: Call[ToFollow, Nothing]) -> Followed:
+    """取消: 誤りだった (it was wrong; goes out at once)"""
     return await _follow(call, Verb.RETRACT)
 
 
@@ -110,30 +119,27 @@ async def _follow(call: Call[ToFollow, Nothing], verb: Verb) -> Followed:
 
 
 async def confirm(call: Call[InMode, Nothing]) -> Done:
+    """事後承認 (confirm what one person sent alone)"""
     await call.rooms.desk.confirm(call.who, call.id, mode=call.body.mode)
     return Done("confirmed")
 
 
 async def retry(call: Call[Nothing, Nothing]) -> Done:
+    """再送 (try what failed again)"""
     await call.rooms.desk.retry(call.who, call.id, call.path["kind"])
     return Done("retried")
 
 
-_FOLLOWS = (
-    (update, "更新: 状況が変わった (the situation changed; waits for an approval)"),
-    (correct, "訂正: 文が誤っていた (the text was wrong; goes out at once)"),
-    (lift, "解除: 終わった (the event is over; waits for an approval)"),
-    (retract, "取消: 誤りだった (it was wrong; goes out at once)"),
-)
 ROUTES = (
-    Route("GET", "/alerts", Scope.READ, list_alerts, "出ているもの (what is out there)"),
-    Route("GET", "/alerts/{id}", Scope.READ, read_board, "配信板。at で過去の時点 (the board, also at a past moment)"),
-    Route(
-        "GET", "/alerts/{id}/destinations", Scope.READ, list_destinations, "宛先ごとの状況 (who has it and who has not)"
-    ),
-    Route("GET", "/alerts/{id}/timeline", Scope.READ, alert_timeline, "この発表の経過 (what happened to it)"),
-    Route("GET", "/timeline", Scope.READ, timeline, "経過 (what happened)"),
-    *(Route("POST", f"/alerts/{{id}}/{f.__name__}", Scope.WRITE, f, about) for f, about in _FOLLOWS),
-    Route("POST", "/alerts/{id}/confirm", Scope.APPROVE, confirm, "事後承認 (confirm what one person sent alone)"),
-    Route("POST", "/alerts/{id}/channels/{kind}/retry", Scope.WRITE, retry, "再送 (try what failed again)"),
+    looks("/alerts", Scope.READ, list_alerts),
+    looks("/alerts/{id}", Scope.READ, read_board),
+    looks("/alerts/{id}/destinations", Scope.READ, list_destinations),
+    looks("/alerts/{id}/timeline", Scope.READ, alert_timeline),
+    looks("/timeline", Scope.READ, timeline),
+    changes("/alerts/{id}/update", Scope.WRITE, update),
+    changes("/alerts/{id}/correct", Scope.WRITE, correct),
+    changes("/alerts/{id}/lift", Scope.WRITE, lift),
+    changes("/alerts/{id}/retract", Scope.WRITE, retract),
+    changes("/alerts/{id}/confirm", Scope.APPROVE, confirm),
+    changes("/alerts/{id}/channels/{kind}/retry", Scope.WRITE, retry),
 )

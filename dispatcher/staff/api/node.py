@@ -13,7 +13,7 @@ from dispatcher.staff.accounts.roles import Scope
 from dispatcher.staff.api import shown
 from dispatcher.staff.api.alerts import Done
 from dispatcher.staff.api.drafts import Reason
-from dispatcher.staff.api.route import Call, Nothing, Route
+from dispatcher.staff.api.route import Call, Nothing, asks, changes, looks
 from dispatcher.staff.api.shapes import Facets
 
 KINDS_AT_MOST = 32
@@ -49,47 +49,52 @@ class Audited:
 
 
 async def status(call: Call[Nothing, Nothing]) -> Status:
+    """いまの状況 (what waits, and what is out there)"""
     waiting, boards = await call.rooms.desk.status(call.who)
     mode: shown.ModeName = "live" if call.rooms.desk.mode == "live" else "drill"
     return Status(mode, tuple(waiting), tuple(map(shown.board, boards)))
 
 
 async def probe_channels(call: Call[ToTest, Nothing]) -> Tested:
+    """媒体の疎通確認 (a link test; nothing reaches residents)"""
     return Tested(await call.rooms.desk.probe(call.who, call.body.kinds))
 
 
 async def pause(call: Call[ToStop, Nothing]) -> Done:
+    """媒体を止める (what is queued waits)"""
     await call.rooms.desk.pause(call.who, call.path["kind"], call.body.reason)
     return Done("paused")
 
 
 async def resume(call: Call[Nothing, Nothing]) -> Done:
+    """媒体を再開する (what waited goes out)"""
     await call.rooms.desk.resume(call.who, call.path["kind"])
     return Done("resumed")
 
 
 async def halt(call: Call[ToStop, Nothing]) -> Done:
+    """送出を止める。停止中 (nothing goes out any more)"""
     await call.rooms.desk.halt(call.who, call.body.reason)
     return Done("halted")
 
 
 async def reopen(call: Call[Nothing, Nothing]) -> Done:
+    """送出を再開する (open again)"""
     await call.rooms.desk.reopen(call.who)
     return Done("reopened")
 
 
 async def audit(call: Call[Nothing, Nothing]) -> Audited:
+    """台帳の改変を調べる (recompute the hash chain)"""
     return Audited(tuple(await call.rooms.desk.verify(call.who)))
 
 
 ROUTES = (
-    Route("GET", "/status", Scope.READ, status, "いまの状況 (what waits, and what is out there)"),
-    Route(
-        "POST", "/channels/test", Scope.WRITE, probe_channels, "媒体の疎通確認 (a link test; nothing reaches residents)"
-    ),
-    Route("POST", "/channels/{kind}/pause", Scope.WRITE, pause, "媒体を止める (what is queued waits)"),
-    Route("POST", "/channels/{kind}/resume", Scope.WRITE, resume, "媒体を再開する (what waited goes out)"),
-    Route("POST", "/halt", Scope.WRITE, halt, "送出を止める。停止中 (nothing goes out any more)"),
-    Route("POST", "/reopen", Scope.WRITE, reopen, "送出を再開する (open again)"),
-    Route("GET", "/audit", Scope.READ, audit, "台帳の改変を調べる (recompute the hash chain)"),
+    looks("/status", Scope.READ, status),
+    asks("/channels/test", Scope.WRITE, probe_channels),
+    changes("/channels/{kind}/pause", Scope.WRITE, pause),
+    changes("/channels/{kind}/resume", Scope.WRITE, resume),
+    changes("/halt", Scope.WRITE, halt),
+    changes("/reopen", Scope.WRITE, reopen),
+    looks("/audit", Scope.READ, audit),
 )

@@ -3,7 +3,8 @@
 Source: OpenAPI 3.1.1; RFC 9457 §3; RFC 6750.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from importlib.metadata import version
 from typing import Any
 
@@ -39,7 +40,9 @@ def document(routes: Sequence[Route]) -> Schema:
     problem = shapes.schema(Problem)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, shapes)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, shapes, routes)
+        if route.changes:
+            components[route.answer.__name__]["properties"][DRY_RUN] = _EVENTS
     return {
         "openapi": "3.1.1",
         "info": {
@@ -60,20 +63,20 @@ def document(routes: Sequence[Route]) -> Schema:
     }
 
 
-def _operation(route: Route, shapes: Shapes) -> Schema:
-    answer = shapes.schema(route.answer)
-    if route.changes:
-        answer = {"allOf": [answer], "properties": {DRY_RUN: _EVENTS}}
+def _operation(route: Route, shapes: Shapes, routes: Sequence[Route]) -> Schema:
+    done: Schema = {
+        "description": "できました (done)",
+        "content": {"application/json": {"schema": shapes.schema(route.answer)}},
+    }
+    if links := dict(_links(route, routes)):
+        done["links"] = links
     operation: Schema = {
         "operationId": route.name,
         "summary": route.about,
         "security": [{"bearer": [route.scope.value]}],
         "parameters": [*_path(route), *_query(route, shapes), *_headers(route)],
         "responses": {
-            str(route.status): {
-                "description": "できました (done)",
-                "content": {"application/json": {"schema": answer}},
-            },
+            str(route.status): done,
             **{str(status): _responses(kinds) for status, kinds in _refusals(route).items()},
         },
     }
@@ -81,6 +84,19 @@ def _operation(route: Route, shapes: Shapes) -> Schema:
         content = {"application/json": {"schema": shapes.schema(route.body)}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _links(route: Route, routes: Sequence[Route]) -> Iterator[tuple[str, Schema]]:
+    """What can be asked next: of the draft, or of the alert, that was answered."""
+    if not route.changes:
+        return
+    for noun, place in (("draft", "/drafts/{id}"), ("alert", "/alerts/{id}")):
+        if noun not in {f.name for f in fields(route.answer)}:
+            continue
+        for other in routes:
+            if other.path.startswith(place) and other.parameters == ["id"] and other is not route:
+                about = {"id": f"$response.body#/{noun}/identifier"}
+                yield other.name, {"operationId": other.name, "parameters": about}
 
 
 def _path(route: Route) -> list[Schema]:

@@ -8,7 +8,7 @@ Source: design.md §9; OpenAPI 3.1 §4.8.10.
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
@@ -47,25 +47,25 @@ Handle = Callable[[Call[Any, Any]], Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Route:
-    """`changes`: something is written, so it may be rehearsed (`dry_run`) and repeated (`Idempotency-Key`)."""
+    """One row. `changes`: what is done may be rehearsed (`dry_run`) and asked for again (`Idempotency-Key`)."""
 
     method: str
     path: str
     scope: Scope
     handle: Handle
-    about: str
-    """One line, Japanese with the English beside it."""
+    changes: bool
     status: int = 200
     max_bytes: int = 200_000
-
-    @property
-    def changes(self) -> bool:
-        return self.method != "GET"
 
     @property
     def name(self) -> str:
         """The operation's id, as code that is made from the document will call it."""
         return self.handle.__name__
+
+    @property
+    def about(self) -> str:
+        """One line, Japanese with the English beside it."""
+        return (self.handle.__doc__ or "").strip()
 
     @property
     def parameters(self) -> list[str]:
@@ -89,4 +89,21 @@ class Route:
 
     @property
     def takes_body(self) -> bool:
-        return self.changes and is_dataclass(self.body) and self.body is not Nothing
+        return bool(self.body is not Nothing)
+
+
+def looks(path: str, scope: Scope, handle: Handle) -> Route:
+    """A question about what stands there."""
+    return Route("GET", path, scope, handle, changes=False)
+
+
+def asks(path: str, scope: Scope, handle: Handle) -> Route:
+    """A question that is too long for an address; nothing is written that anybody would miss."""
+    return Route("POST", path, scope, handle, changes=False)
+
+
+def changes(
+    path: str, scope: Scope, handle: Handle, *, method: str = "POST", status: int = 200, max_bytes: int = 200_000
+) -> Route:
+    """An act."""
+    return Route(method, path, scope, handle, changes=True, status=status, max_bytes=max_bytes)

@@ -21,12 +21,14 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Without:
-    """Fields of a noun that do not cross this door."""
+    """Fields of a noun that do not cross this door; `as_` is what the rest is called in the document."""
 
     names: frozenset[str]
+    as_: str
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, as_: str) -> None:
         object.__setattr__(self, "names", frozenset(names))
+        object.__setattr__(self, "as_", as_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,8 @@ class Shapes:
         origin, args = get_origin(hint), get_args(hint)
         if origin is Annotated:
             added = {name: said for extra in args[1:] if isinstance(extra, Facets) for name, said in extra.said}
-            omitted = frozenset(name for extra in args[1:] if isinstance(extra, Without) for name in extra.names)
-            inner = self._noun(args[0], omitted) if omitted else self.schema(args[0])
+            part = next((extra for extra in args[1:] if isinstance(extra, Without)), None)
+            inner = self._noun(args[0], part.names, part.as_) if part else self.schema(args[0])
             return {**inner, **added}
         if origin in {Union, types.UnionType}:
             return _either([self.schema(arg) for arg in args])
@@ -89,16 +91,17 @@ class Shapes:
         if isinstance(hint, type) and issubclass(hint, Enum):
             return {"type": "integer", "enum": [member.value for member in hint]}
         if is_dataclass(origin or hint):
-            return self._noun(origin or hint, frozenset())
+            noun = origin or hint
+            return self._noun(noun, frozenset(), noun.__name__)
         return dict(_SCALARS[hint])
 
-    def _noun(self, cls: Any, omitted: frozenset[str]) -> Schema:
+    def _noun(self, cls: Any, omitted: frozenset[str], name: str) -> Schema:
         if self._components is None:
             return self._members(cls, omitted)
-        if cls.__name__ not in self._components:
-            self._components[cls.__name__] = {}
-            self._components[cls.__name__] = self._members(cls, omitted)
-        return {"$ref": f"#/components/schemas/{cls.__name__}"}
+        if name not in self._components:
+            self._components[name] = {}  # stands there before its members are read, for one that holds itself
+            self._components[name] = self._members(cls, omitted)
+        return {"$ref": f"#/components/schemas/{name}"}
 
     def _members(self, cls: Any, omitted: frozenset[str]) -> Schema:
         hints = {**get_type_hints(cls, include_extras=True), **self._changes(cls)}
@@ -116,6 +119,8 @@ class Shapes:
 
     def plain(self, value: Any, hint: Any = None) -> Any:  # noqa: PLR0911 - as above
         """The value as JSON has it. `hint` is needed only where it says what to leave out."""
+        if get_origin(hint) in {Union, types.UnionType}:
+            return self.plain(value, next((arg for arg in get_args(hint) if arg is not type(None)), None))
         omitted: frozenset[str] = frozenset()
         if get_origin(hint) is Annotated:
             extras = get_args(hint)[1:]

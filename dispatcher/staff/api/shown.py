@@ -16,7 +16,7 @@ from dispatcher.staff.desk import Board, as_json
 from dispatcher.staff.gates import Closed
 
 ModeName = Literal["live", "drill"]
-Alert = Annotated[IssuedAlert, Without("cap_xml")]
+Alert = Annotated[IssuedAlert, Without("cap_xml", as_="Alert")]
 
 
 @dataclass(frozen=True, slots=True)
