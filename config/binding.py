@@ -205,7 +205,7 @@ class _Binder:
             return self._wrong(node, path, f"{where}: not UTF-8")
         except OSError as error:
             return self._wrong(node, path, f"{where}: {error.strerror or error}")
-        return Secret(text, f"file {where}") if text else self._wrong(node, path, f"{where} is empty")
+        return Secret(text, f"file {where}", file) if text else self._wrong(node, path, f"{where} is empty")
 
 
 def _at(path: str, name: str) -> str:

@@ -24,7 +24,7 @@ from channels.ip_terminal.endpoint import ConnectionLimits, Endpoint, Health
 from channels.ip_terminal.notice import KEY_BYTES, LARGEST_NOTICE_BYTES, Notice, Signer, Words
 from channels.ip_terminal.register import BadRegister, Register, read
 from config.document import ConfigError, Problem
-from config.secret import Secret
+from config.secret import PRIVATE, Secret
 from config.units import Seconds
 from dispatcher.channel import Channel, Inbox, Limits, Probe, Tell, priority_of
 from dispatcher.errors import Finding
@@ -45,7 +45,7 @@ class Tls:
     """The listener's certificate; with `client_ca`, a terminal's certificate says who it is (its common name is the tid)."""
 
     certificate: Path
-    key: Path
+    key: Path = field(metadata=PRIVATE)
     client_ca: Path | None = None
 
     def problems(self) -> Iterable[tuple[str, str]]:
@@ -84,7 +84,7 @@ class Settings:
 
     listen: str
     """Host and port."""
-    register: Path
+    register: Path = field(metadata=PRIVATE)
     """The terminals (register.py says the columns)."""
     signing_key: Secret
     """64 hexadecimal digits (an Ed25519 seed), or a key file of `todoke multicast keygen`."""

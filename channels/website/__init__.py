@@ -9,7 +9,7 @@ Source: design.md §6 website; facts.md §Website and feeds.
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -20,6 +20,7 @@ from channels.website.folder import Folder
 from channels.website.pages import alert_pages
 from channels.website.publisher import CAP, ENTRY, Publisher
 from channels.website.readback import Reader
+from config.secret import STATE
 from config.units import Seconds
 from dispatcher import cap
 from dispatcher.channel import Channel, Inbox, Limits, Probe, Surroundings, Tell
@@ -49,7 +50,7 @@ class Settings:
       timeout: 5 s
     """
 
-    folder: Path
+    folder: Path = field(metadata=STATE)
     url: str
     timeout: Seconds = 5.0
 

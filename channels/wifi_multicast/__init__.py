@@ -12,7 +12,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from channels.wifi_multicast.item import AIR, Announcement, Item, Shelf
 from channels.wifi_multicast.page import page, plain, standing
 from channels.wifi_multicast.station import Air, Station
 from config.document import ConfigError, Problem
-from config.secret import Secret
+from config.secret import PRIVATE, Secret
 from config.units import BitsPerSecond, Seconds
 from dispatcher import cap
 from dispatcher.channel import Channel, Inbox, Limits, Probe, Tell
@@ -86,7 +86,7 @@ class Settings:
       rate: 5 Mbit/s
     """
 
-    key: Path
+    key: Path = field(metadata=PRIVATE)
     """The sender's key (`todoke multicast keygen`), of this mode."""
     reports: str
     """Where the monitoring receivers' reports come in: host:port."""

@@ -43,7 +43,7 @@ _FULL = {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IO
 @asynccontextmanager
 async def open_store(path: Path, mode: type[Mode], me: Identity, clock: Clock) -> AsyncIterator[Store]:
     """The store, not yet served."""
-    with _alone(path, me.node):
+    with alone(path, me.node):
         store = SqliteStore(path, clock)
         with closing(store):
 
@@ -140,7 +140,7 @@ def _engine(path: Path, begin: str) -> sa.Engine:
 
 
 @contextmanager
-def _alone(path: Path, node: str) -> Iterator[None]:
+def alone(path: Path, node: str) -> Iterator[None]:
     """Hold the file, or raise Standby with the name of the one who does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".lock")

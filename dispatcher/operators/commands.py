@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from dispatcher.operators import migrate
+from dispatcher.operators import backup, migrate, restore
 
 
 def add(commands: Any) -> None:
+    backup.add(commands)
+    restore.add(commands)
     migrate.add(commands)

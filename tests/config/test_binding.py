@@ -146,7 +146,7 @@ kinds:
         "site.yaml:6: ratio: 'half' is not a number",
         "site.yaml:7: timeout: '30' is not a duration; a number and one of ms, s, min, h, d is accepted",
         "site.yaml:8: rate: '6 MB' is not a bit rate; a number and one of bit/s, kbit/s, Mbit/s, Gbit/s is accepted",
-        "site.yaml:9: size: a size (B, kB, MB, KiB, MiB) is needed, not a list",
+        "site.yaml:9: size: a size (B, kB, MB, GB, KiB, MiB) is needed, not a list",
         'site.yaml:11: relays[0].port: "25" in quotes is not a whole number',
         "site.yaml:12: relays[1].host: missing; text is needed",
         "site.yaml:12: relays[1].port: 1 to 65535 is accepted",

@@ -26,10 +26,8 @@ from dispatcher.model.delivery import DeliveryState
 from dispatcher.model.draft import Draft, State
 from dispatcher.model.mode import Drill, Live
 from tests.servers.headquarters import Headquarters
-from tests.servers.postgres import postgres
 
 DATA = Path(__file__).parents[2] / "data" / "ledgers"
-__all__ = ["postgres"]
 
 
 class Place:
