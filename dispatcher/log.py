@@ -32,6 +32,11 @@ EVENTS: dict[str, frozenset[str]] = {
         "social.unlooked": "reason",
         "social.forgetful": "reason",
         "station.refused": "reason",
+        "intake.taken": "source type decision",
+        "intake.ignored": "source type reason",
+        "intake.refused": "source reason",
+        "intake.unsent": "reason",
+        "source.failed": "source reason",
         "duty.untold": "reason",
         "listener.failed": "listener reason",
     }.items()

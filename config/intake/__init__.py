@@ -64,6 +64,8 @@ class Row:
     """How people call it, where the kind's own name says too little (警戒)."""
     because: str | None = None
     """Why there is no template."""
+    is_quiet: bool = False
+    """A draft that nobody is paged for."""
 
     def problems(self) -> Iterable[tuple[str, str]]:
         if self.template != NO_TEMPLATE and self.template not in load_templates():

@@ -1,9 +1,9 @@
 """What other services send (a JMA telegram, a CAP alert) on its way to being a draft that staff decide about.
 
-    bytes ──telegram.read──▶ Telegram            jma.py, partner.py: hostile bytes in, one frozen noun out
-          ──concern────────▶ Concern             places.py: what of it is about this city, and which quarters
-          ──decide─────────▶ Decision            decide.py: pure; the tables and the policy are data (config/intake/)
-          ──act────────────▶ a draft at the desk keeping.py: order and duplicates in the ledger, drafts through the desk
+    bytes ──read────▶ Telegram    jma.py, partner.py (CAP): hostile bytes in, one frozen noun out (telegram.py)
+          ──concern─▶ Concern     places.py: what of it is about this city, and which quarters
+          ──decide──▶ Decision    decide.py: pure; the tables and the policy are data (config/intake/)
+          ──take────▶ a draft     taking.py: the order of an event (upstream.py), the desk (drafting.py, wording.py)
 
 Where telegrams come from stands in sources/: a folder, a feed, a POST. `replay.py` is the same path without a node.
 

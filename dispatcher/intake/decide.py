@@ -19,7 +19,7 @@ from enum import StrEnum
 from config.intake import NO_TEMPLATE, PEOPLE_ONLY, Group, Policy, Row, Table
 from dispatcher.intake.places import Concern
 from dispatcher.intake.telegram import InfoType, Phase, Rank, Statement, Status, Telegram
-from dispatcher.model.draft import Verb
+from dispatcher.model.draft import ENDING, Verb
 
 _EXACT = frozenset({Rank.MUNICIPALITY, Rank.CLUSTER})
 """How exactly the city must be named before a policy may send without a person."""
@@ -76,6 +76,8 @@ class Decision:
     row: Row | None = None
     statements: tuple[Statement, ...] = ()
     """Those of the city that are in force, the most dangerous first."""
+    is_news: bool = True
+    """False: nothing is known after it that was not known before."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -112,6 +114,22 @@ def decide(
     return replace(decision, outcome=Outcome.DRILL, reason=reason)
 
 
+def after(known: Known | None, telegram: Telegram, decision: Decision) -> Known:
+    """What is known of the event once this is decided."""
+    is_over = decision.verb in ENDING
+    goes_on = decision.verb is None and known is not None
+    holds = known if goes_on else None
+    return Known(
+        serial=telegram.serial,
+        reported=telegram.reported,
+        info_type=telegram.info_type,
+        digest=telegram.digest,
+        template=holds.template if holds is not None else None if is_over else decision.template,
+        kinds=holds.kinds if holds is not None else () if is_over else decision.kinds,
+        quarters=holds.quarters if holds is not None else decision.quarters,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _About:
     """A telegram and what was found out about it."""
@@ -121,8 +139,8 @@ class _About:
     group: Group | None
     type: str
 
-    def ignored(self, reason: str) -> Decision:
-        return Decision(outcome=Outcome.IGNORED, reason=reason, type=self.type)
+    def ignored(self, reason: str, *, is_news: bool = False) -> Decision:
+        return Decision(outcome=Outcome.IGNORED, reason=reason, type=self.type, is_news=is_news)
 
     def rows(self, statements: Sequence[Statement]) -> list[tuple[Row, Statement]]:
         """Each statement with what it becomes, the most dangerous first."""
@@ -213,7 +231,7 @@ def _in_force(about: _About, told: Sequence[tuple[Row, Statement]], policy: Poli
     if known is not None and known.template is not None:
         is_same = (known.template, set(known.kinds)) == (row.template, set(decision.kinds))
         if is_same and all(s.phase is Phase.CONTINUED for _, s in told):
-            return about.ignored(f"{what}は継続で、前の電文から変わりません (unchanged)")
+            return about.ignored(f"{what}は継続で、前の電文から変わりません (unchanged)", is_news=True)
         return replace(decision, verb=Verb.UPDATE, reason=f"{what}。前の電文に続く報です (an update)")
     if _may_go_out(telegram, concern) and any(policy.sends(telegram.title, name) for name in decision.kinds):
         reason = f"{what}。方針「{policy.name}」により人を待たずに送ります (sent by policy)"

@@ -40,24 +40,25 @@ def is_jma(root: Element) -> bool:
     return root.name == "Report" and root.namespace == NAMESPACE
 
 
-def read(data: bytes) -> Telegram:
-    """The telegram in these bytes.
+def outlined(data: bytes) -> Element:
+    """The XML of these bytes, whatever it is.
+
+    Raises:
+        InvalidInput: it is none that is accepted.
+    """
+    root = outline(data, max_bytes=MAX_BYTES)
+    if isinstance(root, str):
+        raise InvalidInput([Finding("XML", f"読めません ({root})")])
+    return root
+
+
+def read(data: bytes, root: Element | None = None) -> Telegram:
+    """The telegram in these bytes; `root` is their outline, where somebody has it already.
 
     Raises:
         InvalidInput: it is no JMA telegram; every reason is a finding.
     """
-    root = outline(data, max_bytes=MAX_BYTES)
-    if isinstance(root, str):
-        raise InvalidInput([Finding("JMA", f"読めません ({root})")])
-    return telegram(root, hashlib.sha256(data).hexdigest())
-
-
-def telegram(root: Element, digest: str) -> Telegram:
-    """The telegram in an outline.
-
-    Raises:
-        InvalidInput: as `read`.
-    """
+    root = root or outlined(data)
     findings: list[Finding] = []
     if not is_jma(root):
         found = f"{root.name} in {root.namespace or 'no namespace'}"
@@ -85,7 +86,7 @@ def telegram(root: Element, digest: str) -> Telegram:
         series=read.text(head, "Head", "Title", may_be_empty=True),
         headline=_headline(head),
         statements=tuple(read.statements(root, head)),
-        digest=digest,
+        digest=hashlib.sha256(data).hexdigest(),
     )
     if findings:
         raise InvalidInput(findings)

@@ -10,10 +10,12 @@ Source: OASIS CAP 1.2 §3.2.
 """
 
 import hashlib
+from datetime import datetime
 
 from config.city import City
 from dispatcher import cap
 from dispatcher.clock import JST
+from dispatcher.errors import Finding, InvalidInput
 from dispatcher.intake.jma import LONGEST, plain
 from dispatcher.intake.places import quarters_of
 from dispatcher.intake.telegram import InfoType, Kind, Phase, Place, Rank, Statement, Status, Telegram
@@ -50,8 +52,8 @@ def telegram(alert: Alert[object], city: City, digest: str) -> Telegram:
         info_type=_INFO_TYPES.get(verb, InfoType.ISSUED),
         event_id=first,
         serial=None,
-        reported=alert.sent.astimezone(JST),
-        valid_until=ends.astimezone(JST) if ends is not None else None,
+        reported=_here(alert.sent, "sent"),
+        valid_until=_here(ends, "expires") if ends is not None else None,
         series=alert.sender,
         headline=plain(next((i.headline or i.event for i in alert.info), ""))[:LONGEST],
         statements=tuple(_statement(info, verb) for info in _infos(alert)) if quarters else (),
@@ -77,6 +79,13 @@ def _statement(info: Info, verb: Verb) -> Statement:
     place = Place(described, "", Rank.MUNICIPALITY if exact else Rank.OTHER)
     phase = Phase.LIFTED if verb in {Verb.LIFT, Verb.RETRACT} else Phase.ACTIVE
     return Statement(Kind(plain(info.event)[:LONGEST]), place, phase)
+
+
+def _here(moment: datetime, where: str) -> datetime:
+    try:
+        return moment.astimezone(JST)
+    except OverflowError:
+        raise InvalidInput([Finding(where, f"{moment.isoformat()}: 暦の外の時刻です (beyond the calendar)")]) from None
 
 
 def _headline(alert: Alert[object], language: str) -> str:

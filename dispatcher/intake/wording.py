@@ -17,7 +17,6 @@ MOST = 4
 LONGEST = 160
 """Characters of another service's own headline."""
 JMA = "気象庁"
-_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")  # fmt: skip
 _EASY_JMA = "気象庁（きしょうちょう）"
 _EASY_OTHER = "ほかの 役所"
 
@@ -31,14 +30,13 @@ def cause(telegram: Telegram, decision: Decision, table: Table) -> Mapping[str, 
     is_jma = telegram.speaker == JMA
     japanese = "、".join(_each(table, named, "ja"))
     english = ", ".join(_each(table, named, "en-US"))
+    agency = "the Japan Meteorological Agency" if is_jma else "another agency"
     where = _where(decision)
     time = f"{at.hour}時{at.minute:02d}分"
     return {
         "ja": _short(own.get("ja")) or f"{at.day}日{time}、{telegram.speaker}が{japanese}を発表しました{where}",
         "ja-x-easy": f"{time}に {_EASY_JMA if is_jma else _EASY_OTHER}が {_easy(table, named)}を 出しました",
-        "en-US": _short(own.get("en"))
-        or f"At {at:%H:%M} on {at.day} {_MONTHS[at.month - 1]}, "
-        + f"{'the Japan Meteorological Agency' if is_jma else 'another agency'} announced: {english}",
+        "en-US": _short(own.get("en")) or f"At {at:%H:%M} on {at.day} {at:%B}, {agency} announced: {english}",
     }
 
 

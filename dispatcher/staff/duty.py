@@ -7,7 +7,7 @@ Source: issue "mails the duty list"; RFC 5321, RFC 3834 (Auto-Submitted).
 """
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 
@@ -23,6 +23,7 @@ WORDS: Mapping[str, str] = {
     "stale": "提出から10分たちました。承認されていません (waited ten minutes for an approval)",
     "overdue": "約束した次の発表の時刻を過ぎました (the promised update is overdue)",
     "failed": "届けられなかった宛先があります (a medium refused somebody for good)",
+    "intake": "ほかの機関の電文から下書きができました (another agency's telegram has become a draft)",
     "rehearse": "1か月、訓練の送信をしていません (no rehearsal for a month)",
 }
 TIMEOUT_S = 15.0
@@ -33,8 +34,17 @@ log = logger(__name__)
 class Duty:
     """Of one node; without a duty list it tells nobody by mail, and the console's alarm alone speaks."""
 
-    def __init__(self, to: DutyList | None, mode: type[Mode], node: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        to: DutyList | None,
+        mode: type[Mode],
+        node: str,
+        clock: Clock,
+        agreed: Callable[[], Awaitable[Sequence[str]]],
+    ) -> None:
+        """`agreed`: the addresses that two admins have set at the desk; while there are none, those of the site file."""
         self._to = to
+        self._agreed = agreed
         self._mode = mode
         self._node = node
         self._clock = clock
@@ -42,7 +52,7 @@ class Duty:
     @property
     def name(self) -> str:
         """How the ledger names it: nobody's address."""
-        return f"{len(self._to.to)} mail" if self._to else "console"
+        return "mail" if self._to else "console"
 
     @property
     def is_rehearsing(self) -> bool:
@@ -55,7 +65,7 @@ class Duty:
             return
         mail = EmailMessage()
         mail["From"] = self._to.sender
-        mail["To"] = ", ".join(self._to.to)
+        mail["To"] = ", ".join(await self._agreed() or self._to.to)
         mail["Subject"] = f"[{self._mode.word}] {WORDS[why].split(' (')[0]}"
         mail["Date"] = format_datetime(self._clock.now())
         mail["Message-ID"] = make_msgid(domain=self._to.sender.rpartition("@")[2])

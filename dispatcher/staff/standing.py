@@ -35,6 +35,7 @@ LADDERS_S: Mapping[str, Sequence[float]] = {
     "overdue": (0.0,),
     "failed": (0.0,),
     "rehearse": (0.0,),
+    "intake": (0.0,),
 }
 """Seconds after which somebody is told, and told again."""
 
