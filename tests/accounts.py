@@ -55,7 +55,7 @@ class Room:
 
     async def found(self, *names: str) -> None:
         for name in names:
-            enrolling, enrolled = await self.accounts.found(name, ["admin", "approver"], PASSWORD)
+            enrolling, enrolled = await self.accounts.at_machine.found(name, ["admin", "approver"], PASSWORD)
             self.secrets[name], self.recovery[name] = enrolling.secret, enrolled.recovery_codes
 
     async def add(self, name: str, *roles: str) -> None:

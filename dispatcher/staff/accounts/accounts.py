@@ -2,31 +2,31 @@
 
     sign_in, passkeys, session, sign_out      here, with the throttle before and the evidence behind every try
     own         what people do about their own account      proposals   what two admins do about everybody's
-    tokens      what programs come with
+    tokens      what programs come with                    at_machine  the first two people, and a way back
 
 A refusal never tells whether the name exists, the password was wrong or the code: not by its words, not by its time.
 
 Source: design.md §9; OWASP Authentication Cheat Sheet; NIST SP 800-63B-4.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dispatcher.clock import Clock
-from dispatcher.errors import Finding, InvalidInput, NotFound, Refused, StaleHash, Throttled, Unauthenticated
+from dispatcher.errors import NotFound, Refused, StaleHash, Throttled, Unauthenticated
 from dispatcher.ledger import Event, Ledger
 from dispatcher.model.mode import MODES
 from dispatcher.staff.accounts import factors, throttle
-from dispatcher.staff.accounts.acts import Acts, reset
+from dispatcher.staff.accounts.acts import Acts
+from dispatcher.staff.accounts.at_machine import AtMachine
 from dispatcher.staff.accounts.names import key_of, legible
-from dispatcher.staff.accounts.own import Enrolled, Enrolling, Own
+from dispatcher.staff.accounts.own import Own
 from dispatcher.staff.accounts.passkeys import Passkeys
-from dispatcher.staff.accounts.passwords import Passwords, require_strong
+from dispatcher.staff.accounts.passwords import Passwords
 from dispatcher.staff.accounts.proposals import Proposals
-from dispatcher.staff.accounts.register import KNOWN_PLACES, Account, Register, new_account
-from dispatcher.staff.accounts.roles import require_fit, require_roles
+from dispatcher.staff.accounts.register import KNOWN_PLACES, Account, Register
+from dispatcher.staff.accounts.roles import require_fit
 from dispatcher.staff.accounts.sessions import Session, Sessions
 from dispatcher.staff.accounts.throttle import Counter, Throttle
 from dispatcher.staff.accounts.tokens import Bearer, Tokens
@@ -35,8 +35,6 @@ from dispatcher.staff.sessions import Person
 
 WRONG = "名前、パスワード、確認コードのどれかが違います (the name, the password or the code is wrong)"
 WRONG_FACTOR = "確認コードが違うか、もう使われています (the code is wrong or was used already)"
-OPERATOR = "この機械の管理者 (the machine's operator)"
-"""Who acts where nobody is signed in: at the machine itself, with the node stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +70,21 @@ class Accounts:
         self._site_people = tuple(site_people)
         self._register = Register(ledger)
         self._passwords = passwords or Passwords()
+        self._origin = origin
         self._passkeys = Passkeys(origin, clock)
         self._throttle = Throttle(ledger, clock)
         self._sessions = Sessions(ledger, clock, self._register, mode_name)
-        self._founding = asyncio.Lock()
         self.tokens = Tokens(ledger, clock, self._register, mode_name, site_people)
         self.proposals = Proposals(ledger, clock, Acts(ledger, clock, self._register, self.tokens, mode_name))
         site_name = f"Todoke {MODES[mode_name].word}"
         self.own = Own(self._register, self._passwords, self._passkeys, clock, site_name=site_name)
+        self.at_machine = AtMachine(self._register, self._passwords, self.own, clock, mode_name)
+
+    def over(self, ledger: Ledger) -> "Accounts":
+        """The same people over another ledger: over one that forgets (`--dry-run`) no factor is burnt and nothing is proposed."""
+        return Accounts(
+            ledger, self._clock, self._mode, self._site_people, origin=self._origin, passwords=self._passwords
+        )
 
     # -- coming in ---------------------------------------------------------------------------------------------------
 
@@ -251,60 +256,6 @@ class Accounts:
     async def maintenance(self) -> Mapping[str, Any] | None:
         """Who opened it, when and why; None while there is none."""
         return next((body for _, _, body in await self._ledger.records("maintenance") if body["is_open"]), None)
-
-    # -- at the machine, with the node stopped -----------------------------------------------------------------------
-
-    async def is_founded(self) -> bool:
-        """Two admins can sign in; from here on nobody adds anybody alone."""
-        return sum(account.is_admin for account in await self._register.all()) >= 2
-
-    async def found(self, name: str, roles: Sequence[str], password: str) -> tuple[Enrolling, Enrolled]:
-        """One of the first two people of a new node, who must be admins.
-
-        Raises:
-            Refused: there are two already.
-            InvalidInput: the name, the roles, the password: every reason at once.
-        """
-        async with self._founding:
-            if await self.is_founded():
-                raise Refused(
-                    "管理者が2人います。これからは動いている節点で提案してください (two admins exist: propose it to the node)"
-                )
-            account = await self._new_founder(name, roles, password)
-            secret, (codes, kept) = factors.new_secret(), factors.new_codes()
-            account = replace(account, password=await self._passwords.keep(password), totp_secret=secret, recovery=kept)
-            facts = {"by": OPERATOR, "name": account.name, "roles": list(account.roles)}
-            await self._register.save(account, Event("account.founded", "", facts))
-        return self.own.setup(account.name, secret), Enrolled(account.name, codes)
-
-    async def _new_founder(self, name: str, roles: Sequence[str], password: str) -> Account:
-        findings: list[Finding] = []
-        if Role.ADMIN not in roles:
-            findings.append(Finding("roles", "最初の2人には admin がいります (the first two must be admins)"))
-        account: Account | None = None
-        try:
-            account = new_account(name, roles, self._clock.now())
-            if await self._register.find(account.key) is not None:
-                findings.append(Finding("name", f"{account.name} はもう登録されています (exists already)"))
-        except InvalidInput as error:
-            findings += error.findings
-        for check in (lambda: require_roles(roles, self._mode), lambda: require_strong(password, name)):
-            try:
-                check()
-            except InvalidInput as error:
-                findings += error.findings
-        if findings or account is None:
-            raise InvalidInput(findings)
-        return account
-
-    async def reset_at_machine(self, name: str) -> str:
-        """An enrolment code for who lost everything while no second admin is left to approve a reset.
-
-        Whoever can stop the node owns the machine; what this adds is that the chain says so.
-        """
-        code, account = reset(await self._register.of_name(name), self._clock.now())
-        await self._register.save(account, Event("account.reset", "", {"by": OPERATOR, "name": account.name}))
-        return code
 
     # -- what they share ---------------------------------------------------------------------------------------------
 

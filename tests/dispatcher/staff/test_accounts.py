@@ -473,17 +473,17 @@ async def test_a_trainee_is_nobody_at_a_live_node(tmp_path):
 
 async def test_the_first_two_are_founded_and_the_third_is_not(dsn):
     async with room_at(dsn, founders=0) as room:
-        assert not await room.accounts.is_founded()
+        assert not await room.accounts.at_machine.is_founded()
         with pytest.raises(InvalidInput) as refused:
-            await room.accounts.found("a\u202eb", ["pilot"], "short")
+            await room.accounts.at_machine.found("a\u202eb", ["pilot"], "short")
         assert [f.where for f in refused.value.findings] == ["roles", "name", "roles", "password"]
         assert "short" not in str(refused.value)
         await room.found(ADMIN_1)
         with pytest.raises(InvalidInput, match="もう登録"):
-            await room.accounts.found("職員０００１", ["admin"], PASSWORD)
+            await room.accounts.at_machine.found("職員０００１", ["admin"], PASSWORD)
         await room.found(ADMIN_2)
         with pytest.raises(Refused, match="管理者が2人います"):
-            await room.accounts.found("職員0003", ["admin"], PASSWORD)
+            await room.accounts.at_machine.found("職員0003", ["admin"], PASSWORD)
         founded = [facts for name, facts in await room.events() if name == "account.founded"]
         assert [f["name"] for f in founded] == [ADMIN_1, ADMIN_2]
         assert "operator" in founded[0]["by"]
@@ -518,7 +518,7 @@ def test_names_that_merely_look_different_are_one():
 async def test_a_weak_password_is_refused_with_the_reason(tmp_path, password, reason):
     async with room_at(f"sqlite:///{tmp_path / 'ledger.db'}", founders=0) as room:
         with pytest.raises(InvalidInput, match=reason):
-            await room.accounts.found(ADMIN_1, ["admin"], password)
+            await room.accounts.at_machine.found(ADMIN_1, ["admin"], password)
 
 
 async def test_the_people_of_the_site_file_come_with_their_tokens(tmp_path):

@@ -221,12 +221,20 @@ async def test_who_lost_everything_starts_again_with_a_code_of_two_admins(room):
     assert await room.sign_in("職員0003")
 
 
-async def test_at_the_machine_an_account_is_reset_and_the_chain_says_so(room):
-    handed_over = await room.accounts.reset_at_machine(ADMIN_1)
-    assert (await room.events())[-1][0] == "account.reset"
-    assert "operator" in (await room.events())[-1][1]["by"]
-    await room.enrol(ADMIN_1, handed_over)
-    assert await room.sign_in(ADMIN_1)
+async def test_at_the_machine_there_is_a_way_back_and_the_chain_says_so(room):
+    session = await room.sign_in(ADMIN_1)
+    enrolling, enrolled = await room.accounts.at_machine.new_app(ADMIN_1)
+    with pytest.raises(Unauthenticated):
+        await room.accounts.session(session.token)
+    room.secrets[ADMIN_1] = enrolling.secret
+    await room.accounts.at_machine.new_password(ADMIN_1, "新しい合言葉は もっと長い")
+    assert await room.sign_in(ADMIN_1, "新しい合言葉は もっと長い")
+    assert await room.sign_in(ADMIN_1, "新しい合言葉は もっと長い", enrolled.recovery_codes[0])
+    said = {name: facts["by"] for name, facts in await room.events() if name.endswith("_replaced")}
+    assert set(said) == {"account.app_replaced", "account.password_replaced"}
+    assert all("operator" in by for by in said.values())
+    with pytest.raises(InvalidInput):
+        await room.accounts.at_machine.new_password(ADMIN_1, "短い")
 
 
 # -- tokens ------------------------------------------------------------------------------------------------------------
