@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from config.binding import bind, effective
 from config.cities import cities
 from config.document import load, parse
+from config.intake.settings import Intake
 from config.operators import Operators
 from config.secret import Secret
 
@@ -76,12 +77,21 @@ class Residents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """The staff's door; on loopback, because a token crosses it in the clear."""
+    """The staff's door: console and API; on loopback, because TLS ends before it."""
 
     listen: str = "127.0.0.1:8181"
+    url: str | None = None
+    """Where staff's browsers reach it, https:// through the city's web server; default: the loopback address itself."""
+
+    @property
+    def origin(self) -> str:
+        """As browsers name it: passkeys and cookies are bound to it."""
+        return (self.url or f"http://{self.listen}").rstrip("/")
 
     def problems(self) -> Iterable[tuple[str, str]]:
         yield from (("listen", reason) for reason in _listener(self.listen, is_loopback=True))
+        if self.url is not None and not re.fullmatch(r"https://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?/?", self.url):
+            yield "url", f"{self.url!r}: https://HOST[:PORT] is needed, without a path"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +162,8 @@ class Site:
     drill_ends: str | None = None
     """RFC 3339. A drill node sends nothing after it, so that nothing rehearsed outlives its drill."""
     operators: Operators = field(default_factory=Operators)
+    intake: Intake | None = None
+    """Telegrams of other services; without it none is read."""
 
     @property
     def dsn(self) -> str:

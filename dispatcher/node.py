@@ -16,8 +16,6 @@ from datetime import datetime
 from typing import Any, Generic
 from urllib.parse import urlsplit
 
-from aiohttp.web import Application
-
 from config.cities import load
 from config.site import Site
 from dispatcher.channel import Channel, Limits, Surroundings
@@ -29,12 +27,12 @@ from dispatcher.log import logger
 from dispatcher.model.mode import MODES, Drill, Live, M
 from dispatcher.path import Path
 from dispatcher.residents.bulletin import bulletin
-from dispatcher.staff import api
-from dispatcher.staff.api.tokens import SiteTokens
+from dispatcher.staff import api, console
+from dispatcher.staff.accounts import Accounts
 from dispatcher.staff.desk import Desk
 from dispatcher.staff.duty import Duty
 from dispatcher.staff.gates import Gates
-from dispatcher.staff.sessions import People, Person
+from dispatcher.staff.sessions import Person
 from dispatcher.staff.standing import Standing
 from dispatcher.steps.dispatch import CLOCK
 from dispatcher.steps.render import Renderer
@@ -96,19 +94,21 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         web = site.residents.url.rstrip("/")
         ends = datetime.fromisoformat(site.drill_ends) if site.drill_ends else None
         path = Path(mode, city, channels, ledger, clock, sender, web, Renderer(channels), ends)
-        people = People([Person(p.name, tuple(p.roles), p.token_hash) for p in site.staff])
+        people = [Person(p.name, tuple(p.roles), p.token_hash) for p in site.staff]
+        accounts = Accounts(ledger, clock, mode.name, people, origin=site.control.origin)
         gates = Gates(ledger, clock)
         await gates.read()
-        desk = Desk(path, people, gates)
+        desk = Desk(path, gates, accounts.is_fresh_factor)
+        desk.pictures = site.state_dir / "pictures"
         if "website" in site.channels:
             host, port = _address(site.residents.listen)
             await stack.enter_async_context(listening(bulletin(site.channels["website"].folder), host, port))
-        staff = Application()
-        staff.add_subapp(api.PREFIX, api.application(api.Rooms(desk, ledger, clock), SiteTokens(desk)))
+        staff = console.application(desk, accounts, path, site.control.origin)
+        staff.add_subapp(api.PREFIX, api.application(api.Rooms(desk, accounts, ledger, clock)))
         await stack.enter_async_context(listening(staff, *_address(site.control.listen)))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         lanes = {CLOCK: TIMERS, **{kind: channel.limits for kind, channel in channels.items()}}
-        standing = Standing(ledger, clock, gates, Duty(site.duty, mode, site.node, clock))
+        standing = Standing(ledger, clock, gates, Duty(site.duty, mode, site.node, clock, accounts.duty_list))
         work = [
             tasks.create_task(ledger.run(gates.over(lanes, CLOCK), path.attempt)),
             tasks.create_task(_hasten(ledger, returned, clock)),

@@ -12,12 +12,10 @@ Source: design.md §3, §9; dispatcher/staff/rules.py is the table of who may do
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path as Folder
 from typing import Any
 
-from dispatcher.errors import Finding, InvalidInput, Refused, Unauthenticated
-from dispatcher.ledger import Event
-from dispatcher.ledgers.rehearsal import Rehearsal
+from dispatcher.errors import Finding, InvalidInput, Refused
+from dispatcher.ledger import Event, Ledger
 from dispatcher.model.draft import Draft
 from dispatcher.model.mode import M
 from dispatcher.staff.boards import Board, Boards
@@ -25,7 +23,7 @@ from dispatcher.staff.gates import NODE, Closed, Gates
 from dispatcher.staff.messages import Messages
 from dispatcher.staff.notebook import Notebook
 from dispatcher.staff.rules import Act
-from dispatcher.staff.seat import Factors, no_factor
+from dispatcher.staff.seat import Factors
 from dispatcher.staff.sessions import Person
 
 __all__ = ["Board", "Desk", "as_json"]
@@ -34,25 +32,11 @@ __all__ = ["Board", "Desk", "as_json"]
 class Desk(Messages[M], Boards[M], Notebook[M]):
     """The desk of one node."""
 
-    def who(self, token: str) -> Person:
-        """The person whose token this is.
-
-        Raises:
-            Unauthenticated: nobody's.
-        """
-        person = self._people.whose(token)
-        if person is None:
-            raise Unauthenticated(
-                "この鍵の持ち主はいません。todoke token new で作り、サイトの設定に書いてください (unknown token)"
-            )
-        return person
-
-    def rehearsing(self, factors: Factors | None = None) -> "tuple[Desk[M], Rehearsal]":
-        """The same desk over a ledger that forgets (`--dry-run`), and that ledger. `factors`: those of accounts that forget too."""
-        ledger = Rehearsal(self._path.ledger)
+    def over(self, ledger: Ledger, factors: Factors) -> "Desk[M]":
+        """The same desk over another ledger, with the accounts of that one: `--dry-run` is an act over a ledger that forgets."""
         gates = Gates(ledger, self._path.clock)
         gates.closed = self._gates.closed
-        return Desk(replace(self._path, ledger=ledger), self._people, gates, factors or no_factor), ledger
+        return Desk(replace(self._path, ledger=ledger), gates, factors)
 
     @property
     def halted(self) -> Closed | None:
@@ -64,34 +48,34 @@ class Desk(Messages[M], Boards[M], Notebook[M]):
         """Channels that are closed now, `*` for the whole node."""
         return self._gates.closed
 
-    async def retry(self, by: Person, identifier: str, kind: str) -> None:
+    async def retry(self, by: Person, identifier: str, kind: str, *, mode: str | None = None) -> None:
         """What waits after a failed attempt on this channel is tried now."""
         draft, state = await self._message(identifier)
-        async with self._acting(by, Act.RETRY, draft, state=state):
+        async with self._acting(by, Act.RETRY, draft, state=state, mode=mode):
             self._require_channel(kind)
             await self._path.ledger.append(Event("delivery.retried", identifier, {"by": by.name, "channel": kind}))
             await self._path.ledger.hasten(kind)
 
-    async def pause(self, by: Person, kind: str, reason: str) -> None:
+    async def pause(self, by: Person, kind: str, reason: str, *, mode: str | None = None) -> None:
         """Close a channel: what is queued waits there, nothing is lost."""
-        async with self._acting(by, Act.SWITCH):
+        async with self._acting(by, Act.SWITCH, mode=mode):
             self._require_channel(kind)
             await self._gates.close(kind, by.name, _reason(reason))
 
-    async def resume(self, by: Person, kind: str) -> None:
+    async def resume(self, by: Person, kind: str, *, mode: str | None = None) -> None:
         """Open it again; what waited goes out at once, unless its time has run out."""
-        async with self._acting(by, Act.SWITCH):
+        async with self._acting(by, Act.SWITCH, mode=mode):
             self._require_channel(kind)
             await self._gates.open(kind, by.name)
 
-    async def halt(self, by: Person, reason: str) -> None:
+    async def halt(self, by: Person, reason: str, *, mode: str | None = None) -> None:
         """停止中: nothing goes out on any channel and nothing can be approved, also after a restart."""
-        async with self._acting(by, Act.HALT):
+        async with self._acting(by, Act.HALT, mode=mode):
             await self._gates.close(NODE, by.name, _reason(reason))
 
-    async def reopen(self, by: Person) -> None:
+    async def reopen(self, by: Person, *, mode: str | None = None) -> None:
         """End 停止中. Channels that were closed by name stay closed."""
-        async with self._acting(by, Act.REOPEN):
+        async with self._acting(by, Act.REOPEN, mode=mode):
             await self._gates.open(NODE, by.name)
 
     def _require_channel(self, kind: str) -> None:

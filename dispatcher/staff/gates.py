@@ -17,6 +17,8 @@ from dispatcher.errors import NotFound, Refused
 from dispatcher.ledger import Event, Ledger
 
 KIND = "gate"
+WINDOW = "maintenance"
+"""Kind of record: two admins have opened a change window (accounts/acts.py); it closes everything as long as it is open."""
 NODE = "*"
 """The gate of the whole node."""
 
@@ -44,10 +46,17 @@ class Gates:
 
     async def read(self) -> None:
         kept = await self._ledger.records(KIND)
+        window = await self._ledger.records(WINDOW)
         before = self.closed
         self.closed = {
             key: Closed(body["by"], datetime.fromisoformat(body["at"]), body["reason"]) for key, _, body in kept
         }
+        for _, _, body in window:
+            if body["is_open"]:
+                self.closed = {
+                    NODE: Closed(body["by"], datetime.fromisoformat(body["at"]), body["reason"]),
+                    **self.closed,
+                }
         if before.keys() - self.closed.keys():
             self._ledger.wake()
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from config.templates import FIELDS, load_templates
-from dispatcher.errors import Finding, InvalidInput, NotFound, Refused, StaleHash
+from dispatcher.errors import Finding, InvalidInput, Refused, StaleHash
 from dispatcher.ledger import Event, IssuedAlert
 from dispatcher.model.draft import ENDING, ONE_PERSON, WORDS, Draft, Happening, State, Verb, advance
 from dispatcher.model.mode import M
@@ -26,6 +26,8 @@ from dispatcher.staff.sessions import Person
 from dispatcher.steps.accept import Typed, accept
 from dispatcher.steps.approve import require_shown
 
+APPROVED_TEMPLATE = "approved-template"
+"""Kind of record, by the template's hash: two admins have read it (accounts/acts.py)."""
 PAGE = "page"
 """Kind of record: somebody has to be told, and told again (standing.py)."""
 _ACTS: Mapping[Verb, Act] = {
@@ -60,15 +62,20 @@ class Messages(Seat[M]):
             InvalidInput: every reason at once; nothing was saved.
         """
         async with self._acting(by, Act.WRITE, mode=mode):
-            before = await self._before(typed)
-            if typed.of is not None:
-                await self._require_may_follow(by, typed.verb, typed.of)
-                typed = replace(typed, areas=typed.areas or (before.quarters if before else ()))
-            draft = self._accept(typed, by, self._identifier(), before)
-            await self._require_latest(draft)
-            prepared = await self._prepared(draft)
-            event = Event("draft.written", draft.identifier, {"by": by.name, "verb": draft.verb, "of": draft.of})
-            return await self._save(draft, 0, event), prepared
+            return await self._written(by, typed)
+
+    async def _written(self, by: Person, typed: Typed, *, is_to_be_whole: bool = False) -> tuple[Draft, Prepared[M]]:
+        before = await self._before(typed)
+        if typed.of is not None:
+            await self._require_may_follow(by, typed.verb, typed.of)
+            typed = replace(typed, areas=typed.areas or (before.quarters if before else ()))
+        draft = self._accept(typed, by, self._identifier(), before)
+        await self._require_latest(draft)
+        prepared = await self._prepared(draft)
+        if is_to_be_whole and prepared.blocking:
+            raise InvalidInput(prepared.blocking)
+        event = Event("draft.written", draft.identifier, {"by": by.name, "verb": draft.verb, "of": draft.of})
+        return await self._save(draft, 0, event), prepared
 
     async def edit(
         self, by: Person, identifier: str, version: int, typed: Typed, *, mode: str
@@ -198,10 +205,14 @@ class Messages(Seat[M]):
     async def follow(
         self, by: Person, verb: Verb, of: str, typed: Typed, *, mode: str
     ) -> tuple[Draft, IssuedAlert | None]:
-        """更新, 訂正, 解除, 取消 of an alert. 訂正 and 取消 go out at once; the others are submitted for approval."""
+        """更新, 訂正, 解除, 取消 of an alert. 訂正 and 取消 go out at once; the others are submitted for approval.
+
+        Raises:
+            InvalidInput: the findings that stop it; nothing was saved.
+        """
         original, state = await self._message(of)
         async with self._acting(by, _ACTS[verb], original, state=state, mode=mode):
-            draft, _ = await self.draft(by, replace(typed, of=of, verb=verb), mode=mode)
+            draft, _ = await self._written(by, replace(typed, of=of, verb=verb), is_to_be_whole=True)
         if verb in ONE_PERSON:
             return draft, await self.send(by, draft.identifier, mode=mode)
         draft, _ = await self.submit(by, draft.identifier, mode=mode)
@@ -288,11 +299,8 @@ class Messages(Seat[M]):
 
     async def _require_approved_template(self, draft: Draft) -> None:
         template = load_templates()[draft.template]
-        try:
-            _, approved = await self._path.ledger.read_record("template", template.name)
-        except NotFound:
-            approved = {}
-        if approved.get("digest") != template.digest:
+        approved = {key for key, _, _ in await self._path.ledger.records(APPROVED_TEMPLATE)}
+        if template.digest not in approved:
             raise Refused(
                 f"ひな形「{template.name}」はこの内容で承認されていません。一人では発表できません (template not approved)"
             )

@@ -19,7 +19,7 @@ from dispatcher.model.mode import M
 from dispatcher.path import Path
 from dispatcher.staff.gates import Gates
 from dispatcher.staff.rules import Act, allowed
-from dispatcher.staff.sessions import People, Person
+from dispatcher.staff.sessions import Person
 
 Factors = Callable[[Person, str], Awaitable[bool]]
 """Is this code the person's second factor, fresh and not used before?"""
@@ -33,9 +33,8 @@ async def no_factor(_by: Person, _code: str) -> bool:
 class Seat(Generic[M]):
     """What every part of the desk has: the path, the gates, and the rules."""
 
-    def __init__(self, path: Path[M], people: People, gates: Gates | None = None, factors: Factors = no_factor) -> None:
+    def __init__(self, path: Path[M], gates: Gates | None = None, factors: Factors = no_factor) -> None:
         self._path: Path[M] = path
-        self._people = people
         self._gates = gates or Gates(path.ledger, path.clock)
         self._factors = factors
         self._probed: dict[str, tuple[datetime, Probe]] = {}

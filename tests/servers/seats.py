@@ -12,6 +12,7 @@ from typing import Any
 
 from channels.website import Website
 from config.cities import load
+from config.site import DutyList
 from config.templates import load_templates
 from dispatcher.channel import Surroundings
 from dispatcher.clock import ManualClock
@@ -24,7 +25,7 @@ from dispatcher.staff.desk import Desk
 from dispatcher.staff.duty import Duty
 from dispatcher.staff.gates import Gates
 from dispatcher.staff.rules import Role
-from dispatcher.staff.sessions import People, Person
+from dispatcher.staff.sessions import Person
 from dispatcher.staff.standing import Standing
 from dispatcher.steps.accept import Typed
 from dispatcher.steps.render import Renderer
@@ -101,6 +102,10 @@ class Seats:
         return [r.event for r in await self.ledger.story(limit=10_000) if r.event.name == name]
 
 
+async def _nobody() -> tuple[str, ...]:
+    return ()
+
+
 async def _factor(_by: Person, code: str) -> bool:
     return code == CODE
 
@@ -111,6 +116,7 @@ async def seats(
     mode: str = "drill",
     until: datetime | None = None,
     templates: tuple[str, ...] = ("evacuation-order",),
+    duty: DutyList | None = None,
 ) -> AsyncIterator[Seats]:
     """Inside, the desk. `templates` are approved by their hash."""
     clock, city, of = ManualClock(SENT), load("mitaka"), MODES[mode]
@@ -123,10 +129,10 @@ async def seats(
         )
         gates = Gates(ledger, clock)
         for name in templates:
-            body = {"digest": load_templates()[name].digest, "by": "職員0004"}
-            await ledger.save_record("template", name, 0, body, Event("template.approved", "", {"name": name}))
-        standing = Standing(ledger, clock, gates, Duty(None, of, "test", clock))
-        yield Seats(Desk(path, People([]), gates, _factor), ledger, clock, standing, path)
+            said = Event("template.approved", "", {"name": name})
+            await ledger.save_record("approved-template", load_templates()[name].digest, 0, {"by": "職員0004"}, said)
+        standing = Standing(ledger, clock, gates, Duty(duty, of, "test", clock, _nobody))
+        yield Seats(Desk(path, gates, _factor), ledger, clock, standing, path)
 
 
 def following(verb: Verb, of: str) -> Typed:
