@@ -20,8 +20,11 @@ import uvloop
 from config.site import Site, effective, load_site
 from dispatcher import node
 from dispatcher.errors import ConfigError, TodokeError
+from dispatcher.intake import replay
 from dispatcher.log import to_stderr
+from dispatcher.operators import commands as operators
 from dispatcher.staff import cap_command
+from dispatcher.staff.accounts import command as user
 from dispatcher.staff.cli import say, verbs
 from dispatcher.staff.sessions import new_token
 
@@ -61,6 +64,9 @@ def parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
 
     verbs.add(commands)
+    user.add(commands, _site)
+    replay.add(commands, _site)
+    operators.add(commands)
 
     cap = commands.add_parser("cap", help="CAP 1.2 files").add_subparsers(dest="what", required=True, metavar="check")
     cap_check = cap.add_parser(
