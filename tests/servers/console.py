@@ -22,10 +22,8 @@ from lxml import html
 from config.site import bind_site
 from dispatcher import node
 from dispatcher.clock import SystemClock
-from dispatcher.listening import listening
 from dispatcher.staff.accounts import Accounts
 from dispatcher.staff.accounts.passwords import Passwords
-from dispatcher.staff.console import application
 from dispatcher.staff.sessions import new_token
 from drills.world.ports import free_port
 
@@ -151,7 +149,9 @@ class Console:
 
 
 @asynccontextmanager
-async def console(folder: Path, *, mode: str = "drill", website: Mapping[str, Any] | None = None) -> AsyncIterator[Console]:
+async def console(
+    folder: Path, *, mode: str = "drill", website: Mapping[str, Any] | None = None
+) -> AsyncIterator[Console]:
     """Inside `async with`, headquarters is open. `website`: what its settings say instead of a site that works."""
     public, door = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     tokens = {name: new_token()[1] for name in (WRITER, APPROVER)}
@@ -172,16 +172,13 @@ async def console(folder: Path, *, mode: str = "drill", website: Mapping[str, An
     text = yaml.safe_dump(described, allow_unicode=True).encode()
     site = bind_site(text, "site.yaml", folder, {kind: channel.Settings for kind, channel in node.kinds().items()})
     async with node.running(site) as running:
-        staff = f"http://127.0.0.1:{free_port()}"
+        # The first two are founded at the machine, with passwords that cost little to check.
         accounts = Accounts(running.ledger, SystemClock(), mode, passwords=Passwords(CHEAPEST))
         apps, codes = {}, {}
         for name, roles in ROLES.items():
-            enrolling, enrolled = await accounts.found(name, roles, PASSWORD)
+            enrolling, enrolled = await accounts.at_machine.found(name, roles, PASSWORD)
             apps[name], codes[name] = enrolling.secret, list(enrolled.recovery_codes)
-        app = application(running.desk, accounts, running.path, staff)
-        host, _, port = staff.removeprefix("http://").partition(":")
-        async with listening(app, host, int(port)):
-            yield Console(staff, running, accounts, apps, codes)
+        yield Console(f"http://{door}", running, accounts, apps, codes)
 
 
 async def until(condition: Any, what: str, within_s: float = 20.0) -> Any:

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from dispatcher.path import Path
 from dispatcher.staff.accounts import Accounts
-from dispatcher.staff.console import board, signin
+from dispatcher.staff.console import area, board, compose, preview, signin
 from dispatcher.staff.console.attention import WATCH, Watch
 from dispatcher.staff.console.frame import CONSOLE, Console, static
 from dispatcher.staff.console.guard import UPLOAD_BYTES, guards
@@ -27,7 +27,7 @@ from dispatcher.staff.desk import Desk
 
 __all__ = ["application"]
 
-ROOMS = (signin, board)
+ROOMS = (signin, board, compose, area, preview)
 
 
 def application(desk: Desk[Any], accounts: Accounts, path: Path[Any], url: str) -> web.Application:
@@ -35,7 +35,9 @@ def application(desk: Desk[Any], accounts: Accounts, path: Path[Any], url: str) 
     console = Console(desk, accounts, path, url)
     app = web.Application(middlewares=guards(console), client_max_size=UPLOAD_BYTES)
     app[CONSOLE] = console
+    app[preview.SHOWN] = preview.Shown()
     app[WATCH] = Watch(console)
+    app[preview.SHOWN] = preview.Shown()
     app[LIVE] = live = Live(console)
     app.cleanup_ctx.append(live.run)
     app.on_shutdown.append(live.close)

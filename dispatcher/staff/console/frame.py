@@ -40,7 +40,7 @@ NAVIGATION: Sequence[tuple[str, str, str]] = (
 )
 
 
-async def render(request: web.Request, page: str, *, status: int = 200, **values: Any) -> web.Response:
+async def render(request: web.Request, page: str, /, *, status: int = 200, **values: Any) -> web.Response:
     """A page of `pages/` with what the frame needs and `values`."""
     console = request.app[CONSOLE]
     who = request.get(SITTING)
@@ -66,7 +66,7 @@ async def render(request: web.Request, page: str, *, status: int = 200, **values
     return packed(request, html.encode(), "text/html; charset=utf-8", status)
 
 
-def fragment(console: Console, page: str, t: Words, **values: Any) -> str:
+def fragment(console: Console, page: str, t: Words, /, **values: Any) -> str:
     """A piece of a page, as the page itself includes it: what is sent when it has changed. It bears nobody's seal."""
     # In whole minutes, so that a piece in which only time has passed is the same piece.
     now = console.clock.now().replace(second=0, microsecond=0)
@@ -77,6 +77,7 @@ def fragment(console: Console, page: str, t: Words, **values: Any) -> str:
 @cache
 def _pages() -> Environment:
     made = environment(_HERE / "pages")
+    made.tests["counted_by"] = lambda kind, console: console.counts(kind)
     made.globals |= {"asset": asset, "LEVELS": LEVELS, "ROLES": ROLES, "SEAL": SEAL}
     return made
 

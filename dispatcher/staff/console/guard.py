@@ -38,7 +38,7 @@ UPLOAD_BYTES = 12_000_000
 """Of a form with one picture (≤ 10 MB)."""
 LANGUAGE_COOKIE = "todoke-language"
 YEAR_S = 31_536_000
-OPEN = ("/signin", "/static/", "/passkey/")
+OPEN = ("/signin", "/static/", "/passkey", "/enrol")
 """What anybody may ask for: the way in."""
 HELD = "_held"
 """The field in which a form is carried through the sign-in."""
@@ -123,6 +123,7 @@ async def _headers(request: web.Request, handler: Handler) -> web.StreamResponse
     if not response.prepared:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
+        response.headers["Server"] = "todoke"
         if asked in LANGUAGES and asked != kept:
             response.set_cookie(LANGUAGE_COOKIE, asked, path="/", max_age=YEAR_S, httponly=True, samesite="Strict")
     return response
@@ -177,7 +178,8 @@ async def _refusal(request: web.Request, status: int, reason: str, findings: Seq
 
 def wants_data(request: web.Request) -> bool:
     """Asked by a script of ours and not by a person's own navigation."""
-    return "application/json" in request.headers.get("Accept", "")
+    accepted = request.headers.get("Accept", "")
+    return "application/json" in accepted or "text/event-stream" in accepted
 
 
 async def audit(request: web.Request, what: str, because: str) -> None:
@@ -211,7 +213,10 @@ def _session(console: Console) -> Middleware:
                 )
         is_open = request.path.startswith(OPEN)
         try:
-            request[SITTING] = Sitting(await console.accounts.session(token_of(request)), words(request))
+            # What a page asks by itself keeps nobody signed in.
+            is_person = not (request.method == "GET" and wants_data(request))
+            session = await console.accounts.session(token_of(request), is_person=is_person)
+            request[SITTING] = Sitting(session, words(request))
         except Unauthenticated:
             return await handler(request) if is_open else await _sign_in_first(request)
         if request.method not in {"GET", "HEAD"} and not is_open and not await _is_sealed(request):
@@ -346,7 +351,7 @@ def is_local(path: str) -> bool:
 
 async def _sign_in_first(request: web.Request) -> web.StreamResponse:
     t = words(request)
-    if wants_data(request) or "text/event-stream" in request.headers.get("Accept", ""):
+    if wants_data(request):
         return web.json_response({"error": "signed out", "signin": "/signin"}, status=401)
     if request.method in {"GET", "HEAD"}:
         went_to = request.path_qs if is_local(request.path_qs) else "/"

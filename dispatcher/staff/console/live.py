@@ -60,6 +60,11 @@ class Live:
         self._topics: dict[tuple[str, ...], _Topic] = {}
         self._is_closing = False
 
+    @property
+    def readers(self) -> int:
+        """How many pages are open and listening."""
+        return sum(topic.readers for topic in self._topics.values())
+
     async def run(self, _app: web.Application) -> AsyncIterator[None]:
         """For as long as the application is up (`cleanup_ctx`)."""
         async with asyncio.TaskGroup() as tasks:
@@ -87,7 +92,7 @@ class Live:
 
         `make` gives the piece as it stands; it is called once for all readers of the topic.
         """
-        if sum(t.readers for t in self._topics.values()) >= MAX_READERS:
+        if self.readers >= MAX_READERS:
             raise web.HTTPServiceUnavailable
         response = web.StreamResponse(
             headers={**HEADERS, "Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}

@@ -28,14 +28,13 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
     held = Held.read(typed.get(HELD, ""))
     went_to = _next(typed.get("_next", ""))
     console = request.app[CONSOLE]
+    remote, agent = remote_of(request), request.headers.get("User-Agent", "")[:AGENT_CHARACTERS]
     try:
-        session = await console.accounts.sign_in(
-            typed.get("name", ""),
-            typed.get("password", ""),
-            typed.get("code", ""),
-            remote=remote_of(request),
-            agent=request.headers.get("User-Agent", "")[:AGENT_CHARACTERS],
-        )
+        if typed.get("passkey"):
+            session = await console.accounts.sign_in_with_passkey(typed["passkey"], remote, agent)
+        else:
+            name, password, code = (typed.get(field, "") for field in ("name", "password", "code"))
+            session = await console.accounts.sign_in(name, password, code, remote, agent)
     except Refused as error:
         return await render(
             request,
@@ -77,6 +76,11 @@ async def sign_out(request: web.Request) -> web.StreamResponse:
     return response
 
 
+async def passkey(request: web.Request) -> web.Response:
+    """What the browser asks a passkey with; the same for everybody."""
+    return web.json_response(dict(request.app[CONSOLE].accounts.passkey_options(remote_of(request))))
+
+
 async def whose(request: web.Request) -> web.Response:
     """For a script whose page was opened in an earlier session: who is in now, and the seal to send with."""
     who = sitting(request)
@@ -91,5 +95,6 @@ ROUTES = (
     web.get("/signin", show),
     web.post("/signin", sign_in),
     web.post("/signout", sign_out),
+    web.post("/passkey", passkey),
     web.get("/session", whose),
 )

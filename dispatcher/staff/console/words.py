@@ -70,18 +70,15 @@ class Words:
         """A message's language as its own readers call it."""
         return _OWN_NAMES.get(language) or _OWN_NAMES.get(language.split("-", maxsplit=1)[0]) or language
 
-    def people(self, count: int | None) -> str:
-        """A head count as an order of magnitude that can be said aloud: およそ1万4千人. None: 数えない."""
-        if count is None:
-            return self("数えない", "not counted")
-        if self.language == "en":
-            return f"about {_rounded(count):,} people"
+    def about(self, count: int) -> str:
+        """A number as an order of magnitude that can be said aloud: およそ1万4千件; a small one as it is."""
         rounded = _rounded(count)
+        if self.language == "en":
+            return f"{count}" if rounded == count else f"about {rounded:,}"
         myriads, rest = divmod(rounded, _MYRIAD)
-        said = (f"{myriads}万" if myriads else "") + (
-            (f"{rest // 1000}千" if rest % 1000 == 0 else f"{rest}") if rest else ""
-        )
-        return f"およそ{said or '0'}人"
+        thousands, rest = divmod(rest, 1000)
+        said = "".join((f"{myriads}万" * bool(myriads), f"{thousands}千" * bool(thousands), f"{rest}" * bool(rest)))
+        return ("" if rounded == count else "およそ") + f"{said or '0'}件"
 
 
 def _rounded(count: int) -> int:
