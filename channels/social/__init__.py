@@ -180,7 +180,7 @@ class Social(Channel[M, Settings]):
             "replies_to": [r.identifier for r in reversed(alert.references)]
             if verb_of(alert) in thread.FOLLOWING
             else [],
-            "posts": [{"language": language, "text": text} for language, text in posts],
+            "posts": [{"language": language, "text": text, "weight": thread.weight(text)} for language, text in posts],
         }
         return Rendering(
             channel=self.kind,

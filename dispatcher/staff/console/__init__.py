@@ -37,7 +37,6 @@ def application(desk: Desk[Any], accounts: Accounts, path: Path[Any], url: str) 
     app[CONSOLE] = console
     app[preview.SHOWN] = preview.Shown()
     app[WATCH] = Watch(console)
-    app[preview.SHOWN] = preview.Shown()
     app[LIVE] = live = Live(console)
     app.cleanup_ctx.append(live.run)
     app.on_shutdown.append(live.close)

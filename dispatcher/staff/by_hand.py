@@ -1,0 +1,400 @@
+"""For systems without a link: what an announcer reads out, what staff paste into somebody else's form, and the tick that says so.
+
+Todoke reaches neither 防災行政無線 nor Lアラート nor 緊急速報メール. It prepares their words from the same alert as the six media,
+says what is too long, and keeps who did it by hand and when, so that the board has no gap. A sheet is made from the alert alone.
+
+Source: issue "For systems without a link"; config/by_hand/*.yaml with a source each.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from config import by_hand
+from config.city import City
+from dispatcher.clock import JST, Clock
+from dispatcher.errors import Finding, InvalidInput, NotFound
+from dispatcher.ledger import Event, IssuedAlert, Ledger
+from dispatcher.model.alert import Added, Alert, Info
+from dispatcher.model.draft import ENDING, WORDS, Verb, verb_of
+from dispatcher.model.mode import MODES, Mode
+from dispatcher.staff.sessions import Person
+
+KIND = "tick"
+LANGUAGE = "ja"
+LONGEST_NAME = 60
+CLOCKS_APART = timedelta(minutes=5)
+"""A wall clock may be ahead of ours by that much when somebody writes down what it shows."""
+
+_SENTENCE = re.compile(r"[^。！？!?\n]+[。！？!?]?")
+_EASY = re.compile(r"(?P<words>[^（]+)（(?P<reading>[^）]+)）")
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A stretch of a sentence; `reading` is "" where it reads itself."""
+
+    words: str
+    reading: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One sentence of the announcer's, and how long to be silent after it."""
+
+    words: tuple[Spoken, ...]
+    pause_s: float
+    seconds: float
+    """To read it, with the short pauses within it."""
+
+    @property
+    def text(self) -> str:
+        return "".join(piece.words for piece in self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What the announcer reads, `times` over."""
+
+    name: str
+    title: str
+    lines: tuple[Line, ...]
+    times: int
+    repetition_s: float
+    """Silence between two readings."""
+    characters_per_min: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def once_s(self) -> float:
+        return sum(line.seconds + line.pause_s for line in self.lines)
+
+    @property
+    def whole_s(self) -> float:
+        """All readings with the silence between them."""
+        return self.once_s * self.times + self.repetition_s * (self.times - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One field, ready to be pasted."""
+
+    name: str
+    label: str
+    text: str
+    length: float
+    """Full-width characters."""
+    longest: int
+
+    @property
+    def is_too_long(self) -> bool:
+        return self.length > self.longest
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One form, ready to be pasted field by field."""
+
+    name: str
+    title: str
+    how: str
+    fields: tuple[Copy, ...]
+    findings: tuple[Finding, ...]
+    is_whole_city: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """Everything that this alert asks of people's hands."""
+
+    script: Script
+    sheets: tuple[Sheet, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return (*self.script.findings, *(f for sheet in self.sheets for f in sheet.findings))
+
+
+def prepare(alert: Alert[Any], city: City) -> ByHand:
+    """The script and the sheets of this alert, in Japanese."""
+    mode = next(mode for mode in MODES.values() if mode.status is alert.status)
+    info = alert.info_in(LANGUAGE)
+    values = _values(alert, info, city)
+    return ByHand(
+        _script(alert, info, city, mode),
+        tuple(_sheet(name, form, values, mode) for name, form in by_hand.forms().items()),
+    )
+
+
+# -- the loudspeaker -------------------------------------------------------------------------------------------------
+
+
+def _script(alert: Alert[Any], info: Info, city: City, mode: type[Mode]) -> Script:
+    how = by_hand.loudspeaker()
+    sentences = list(_sentences(alert, info, city, mode, how))
+    readings = _readings(city)
+    lines = []
+    for number, sentence in enumerate(sentences, 1):
+        commas = len(re.findall(r"[、,　 ]", sentence))
+        seconds = len(_heard(sentence)) / how.characters_per_min * 60 + commas * how.pauses.comma
+        pause_s = how.pauses.sentence if number < len(sentences) else 0.0
+        lines.append(Line(_spoken(sentence, readings), pause_s, round(seconds, 1)))
+    findings = [
+        Finding(
+            "loudspeaker",
+            f"「{line.text}」は {len(_heard(line.text))} 字。{how.longest_sentence} 字までに分けると聞き取れます (long sentence)",
+            blocks=False,
+        )
+        for line in lines
+        if len(_heard(line.text)) > how.longest_sentence
+    ]
+    shelters = _shelters(alert, info)
+    if shelters:
+        findings.append(
+            Finding(
+                "loudspeaker",
+                f"{shelters}：読みは地名の表にありません。放送の前に読みを確かめてください (check how these are read)",
+                blocks=False,
+            )
+        )
+    return Script(
+        by_hand.LOUDSPEAKER,
+        how.title,
+        tuple(lines),
+        how.times,
+        how.pauses.repetition,
+        how.characters_per_min,
+        tuple(findings),
+    )
+
+
+def _sentences(alert: Alert[Any], info: Info, city: City, mode: type[Mode], how: by_hand.Loudspeaker) -> Iterator[str]:
+    """In the order of the guideline's examples: alarm, who speaks, what, what to do, where to go, when again."""
+    verb = verb_of(alert)
+    update = info.added(Added.NEXT_UPDATE)
+    words = {
+        "order": _order(info),
+        "city": city.names[LANGUAGE],
+        "shelters": _shelters(alert, info),
+        "next_update": f"{datetime.fromisoformat(update).astimezone(JST):%-H時%-M分}" if update else "",
+    }
+    if mode.banner(LANGUAGE):
+        yield how.drill
+    yield (how.calm if verb in ENDING else how.alarm).format_map(words)
+    yield how.opening.format_map(words)
+    if verb is not Verb.ISSUE:
+        yield str(getattr(how.verbs, verb.value))
+    for text in (info.headline, info.description, info.instruction):
+        for found in _SENTENCE.findall(text or ""):
+            if sentence := found.strip().lstrip("、"):
+                yield sentence if sentence[-1] in "。！？!?" else f"{sentence}。"
+    if words["shelters"]:
+        yield how.shelters.format_map(words)
+    if words["next_update"] and verb not in ENDING:
+        yield how.next_update.format_map(words)
+    if mode.banner(LANGUAGE):
+        yield how.drill
+    yield how.closing.format_map(words)
+
+
+def _shelters(alert: Alert[Any], info: Info) -> str:
+    """Where to go; nowhere for what ends an order, or somebody would."""
+    return "" if verb_of(alert) in ENDING else info.added(Added.SHELTERS) or ""
+
+
+def _readings(city: City) -> Mapping[str, str]:
+    """Place name → reading, the longest names first so that 大沢一丁目 is not read as 大沢 and a rest."""
+    said = [city.names, *city.groups.values(), *(quarter.names for quarter in city.quarters.values())]
+    found = {}
+    for names in said:
+        if match := _EASY.fullmatch(names.get("ja-x-easy", "")):
+            found[match["words"]] = match["reading"]
+    return dict(sorted(found.items(), key=lambda pair: -len(pair[0])))
+
+
+def _spoken(sentence: str, readings: Mapping[str, str]) -> tuple[Spoken, ...]:
+    pattern = "|".join(map(re.escape, readings))
+    if not pattern:
+        return (Spoken(sentence),)
+    pieces = re.split(f"({pattern})", sentence)
+    return tuple(Spoken(piece, readings.get(piece, "")) for piece in pieces if piece)
+
+
+def _heard(text: str) -> str:
+    """What takes time to say: no spaces, brackets or marks."""
+    return "".join(c for c in text if unicodedata.category(c)[0] in "LN" or c == "ー")
+
+
+# -- forms to paste --------------------------------------------------------------------------------------------------
+
+
+def _sheet(name: str, form: by_hand.Form, values: Mapping[str, str], mode: type[Mode]) -> Sheet:
+    banner = mode.banner(LANGUAGE)
+    copies = []
+    findings = []
+    for field in form.fields:
+        text = _filled(field.text, values)
+        # A field that stands alone on somebody's screen says itself that it is a drill.
+        if banner and not text.startswith(banner):
+            text = banner + text
+        copies.append(Copy(field.name, field.label, text, full_width(text), field.longest))
+    findings += [
+        Finding(
+            f"{name}.{copy.name}",
+            f"{form.title}の{copy.label}は全角 {copy.length:g} 字。{copy.longest} 字までです (too long)",
+            blocks=False,
+        )
+        for copy in copies
+        if copy.is_too_long
+    ]
+    if banner:
+        findings.append(Finding(name, form.drill, blocks=False))
+    return Sheet(name, form.title, form.how, tuple(copies), tuple(findings), form.is_whole_city)
+
+
+def _values(alert: Alert[Any], info: Info, city: City) -> Mapping[str, str]:
+    verb = verb_of(alert)
+    update = info.added(Added.NEXT_UPDATE) if verb not in ENDING else None
+    sent = alert.sent.astimezone(JST)
+    known = [city.quarters[code].names[LANGUAGE] for code in alert.quarters if code in city.quarters]
+    return {
+        "verb": WORDS[verb],
+        "verb_mark": "" if verb is Verb.ISSUE else f"【{WORDS[verb]}】",
+        "order": _order(info),
+        "order_short": info.event,
+        "issued": f"{sent:%-H時%M分}",
+        "issued_on": f"{sent:%Y年%-m月%-d日 %-H時%M分}",
+        "place": info.place,
+        "places": "、".join(known) or info.place,
+        "shelters": _shelters(alert, info),
+        "next_update": f"{datetime.fromisoformat(update).astimezone(JST):%-H時%M分}" if update else "",
+        "sender": info.sender_name or "",
+        "contact": info.contact or "",
+        **{name: getattr(info, name) or "" for name in ("headline", "description", "instruction")},
+    }
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    """The lines of the text that have something to say: one whose placeholders are all empty is left out."""
+    kept = []
+    for line in text.splitlines():
+        names = re.findall(r"\{(\w+)\}", line)
+        if not names or any(values[name] for name in names):
+            kept.append(line.format_map(values).strip())
+    return "\n".join(filter(None, kept))
+
+
+def _order(info: Info) -> str:
+    """警戒レベル4 避難指示; without a level where the order carries none."""
+    return f"警戒レベル{info.level} {info.event}" if info.level else info.event
+
+
+def full_width(text: str) -> float:
+    """Length in full-width characters; a line break counts one."""
+    return sum(1.0 if unicodedata.east_asian_width(c) in "WFA" or c == "\n" else 0.5 for c in text)
+
+
+# -- ticked by hand --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Somebody did it: who, when, and who wrote it down."""
+
+    system: str
+    title: str
+    who: str = ""
+    at: datetime | None = None
+    by: str = ""
+    version: int = 0
+
+    @property
+    def is_done(self) -> bool:
+        return self.at is not None
+
+
+class Ticks:
+    """What was done by hand for each alert, kept with its evidence."""
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    async def of(self, identifier: str) -> Sequence[Tick]:
+        """Every system without a link, ticked or not."""
+        kept = {key: (version, body) for key, version, body in await self._ledger.records(KIND)}
+        ticks = []
+        for system, title in by_hand.systems().items():
+            version, body = kept.get(_key(identifier, system), (0, {}))
+            tick = Tick(system, title, version=version)
+            if body.get("at"):
+                at = datetime.fromisoformat(body["at"]).astimezone(JST)
+                tick = replace(tick, who=body["who"], at=at, by=body["by"])
+            ticks.append(tick)
+        return ticks
+
+    async def tick(
+        self, by: Person, identifier: str, system: str, *, who: str = "", at: str = "", version: int = 0
+    ) -> Tick:
+        """It was done for this alert: by `who` (else the one who says so), at `at` (HH:MM of today or yesterday; else now).
+
+        Raises:
+            NotFound: no such alert or system.
+            InvalidInput: the name or the time cannot be.
+            StaleHash: somebody else ticked it meanwhile.
+        """
+        alert = await self._ledger.alert(identifier)
+        title = _title(system)
+        findings: list[Finding] = []
+        name = unicodedata.normalize("NFKC", who).strip() or by.name
+        if len(name) > LONGEST_NAME or any(unicodedata.category(c) in {"Cc", "Cf", "Cs"} for c in name):
+            findings.append(Finding("who", f"{LONGEST_NAME} 字までの名前を書いてください (a name)"))
+        moment = self._moment(at, alert, findings)
+        if findings:
+            raise InvalidInput(findings)
+        body = {"who": name, "at": moment.isoformat(), "by": by.name}
+        event = Event("by_hand.done", identifier, {"system": system, **body})
+        saved = await self._ledger.save_record(KIND, _key(identifier, system), version, body, event)
+        return Tick(system, title, name, moment, by.name, saved)
+
+    async def untick(self, by: Person, identifier: str, system: str, *, version: int) -> Tick:
+        """It was not done after all. Raises as `tick`."""
+        await self._ledger.alert(identifier)
+        title = _title(system)
+        event = Event("by_hand.undone", identifier, {"system": system, "by": by.name})
+        await self._ledger.save_record(KIND, _key(identifier, system), version, None, event)
+        return Tick(system, title)
+
+    def _moment(self, text: str, alert: IssuedAlert, findings: list[Finding]) -> datetime:
+        now = self._clock.now().replace(second=0, microsecond=0)
+        found = re.fullmatch(r"(\d{1,2})[:：時](\d{2})分?", unicodedata.normalize("NFKC", text).strip())
+        if not text.strip():
+            return now
+        if found is None or int(found[1]) > 23 or int(found[2]) > 59:
+            findings.append(Finding("at", f"{text[:20]}: 2:44 のように24時間で書いてください (HH:MM)"))
+            return now
+        moment = now.replace(hour=int(found[1]), minute=int(found[2]))
+        if moment > now + CLOCKS_APART:
+            moment -= timedelta(days=1)
+        if moment < alert.issued_at.astimezone(JST).replace(second=0, microsecond=0):
+            findings.append(
+                Finding(
+                    "at",
+                    f"{text[:20]}: 発表（{alert.issued_at.astimezone(JST):%-H:%M}）より前です (before it was issued)",
+                )
+            )
+        return moment
+
+
+def _key(identifier: str, system: str) -> str:
+    return f"{identifier}:{system}"
+
+
+def _title(system: str) -> str:
+    titles = by_hand.systems()
+    if system not in titles:
+        raise NotFound(f"{system}: ありません。あるのは {', '.join(titles)} (no such system)")
+    return titles[system]
