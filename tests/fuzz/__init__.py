@@ -21,12 +21,13 @@ def run(folder: Path, *options: str, quiet: bool = False) -> subprocess.Complete
     door.start()
     try:
         alerts = [door.issued() for _ in range(2)]
-        drafts = [*(door.submitted()[0] for _ in range(6)), *(door.drafted() for _ in range(4)), *alerts]
+        waiting = dict(door.submitted() for _ in range(8))
+        drafts = [*waiting, *(door.drafted() for _ in range(4)), *alerts]
         environment = {
             **os.environ,
             "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks",
             "PYTHONPATH": str(Path.cwd()),
-            "TODOKE_FUZZ": json.dumps({"drafts": drafts, "alerts": alerts}),
+            "TODOKE_FUZZ": json.dumps({"drafts": drafts, "alerts": alerts, "hashes": waiting}),
         }
         command = [str(Path(sys.executable).parent / "schemathesis"), "--config-file", "tests/fuzz/schemathesis.toml"]
         command += ["run", f"{door.url}/openapi.json", "-H", f"Authorization: Bearer {door.tokens[WHO]}", *options]

@@ -28,14 +28,15 @@ def before_call(context, case, kwargs):
     path = case.operation.path
     number = chosen(path, case.path_parameters, case.body)
     if number % 4 and "id" in (case.path_parameters or {}):
-        case.path_parameters["id"] = KNOWN["alerts" if path.startswith("/alerts") else "drafts"][number % 7 % 2]
-        if not path.startswith("/alerts"):
-            case.path_parameters["id"] = KNOWN["drafts"][number % len(KNOWN["drafts"])]
+        known = KNOWN["alerts" if path.startswith("/alerts") else "drafts"]
+        case.path_parameters["id"] = known[number % len(known)]
     if number % 4 and "kind" in (case.path_parameters or {}):
         case.path_parameters["kind"] = "website"
     if isinstance(case.body, dict):
         if number % 4 and "mode" in case.body:
             case.body["mode"] = "drill"
+        if number % 5 and "hash" in case.body:
+            case.body["hash"] = KNOWN["hashes"].get(case.path_parameters["id"], case.body["hash"])
         if number % 3 and isinstance(case.body.get("typed"), dict):
             case.body["typed"] = {**TYPED, "cause": case.body["typed"].get("cause")}
     if path in STOPPING and number % 8:

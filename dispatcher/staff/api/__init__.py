@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from dispatcher.staff.api import alerts, drafts, node, problems
-from dispatcher.staff.api.door import Door, Doorkeeper
+from dispatcher.staff.api.door import Door
 from dispatcher.staff.api.idempotency import Kept
 from dispatcher.staff.api.openapi import document
 from dispatcher.staff.api.problems import PREFIX, Said
@@ -23,9 +23,9 @@ __all__ = ["PREFIX", "ROUTES", "Rooms", "application"]
 ROUTES: tuple[Route, ...] = (*drafts.ROUTES, *alerts.ROUTES, *node.ROUTES)
 
 
-def application(rooms: Rooms, doorkeeper: Doorkeeper) -> web.Application:
+def application(rooms: Rooms) -> web.Application:
     """The application, to be mounted at PREFIX on the staff's listener."""
-    door = Door(rooms, doorkeeper, Kept(rooms.ledger, rooms.clock))
+    door = Door(rooms, Kept(rooms.ledger, rooms.clock))
     app = web.Application(middlewares=[door.errors])
     for route in ROUTES:
         app.router.add_route(route.method, route.path, door.handler(route))

@@ -124,9 +124,9 @@ async def confirm(call: Call[InMode, Nothing]) -> Done:
     return Done("confirmed")
 
 
-async def retry(call: Call[Nothing, Nothing]) -> Done:
+async def retry(call: Call[InMode, Nothing]) -> Done:
     """再送 (try what failed again)"""
-    await call.rooms.desk.retry(call.who, call.id, call.path["kind"])
+    await call.rooms.desk.retry(call.who, call.id, call.path["kind"], mode=call.body.mode)
     return Done("retried")
 
 

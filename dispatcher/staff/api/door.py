@@ -10,7 +10,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import web
 
@@ -37,22 +37,11 @@ log = logger("dispatcher.staff.api")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Doorkeeper(Protocol):
-    async def bearer(self, token: str) -> Bearer:
-        """Whose token it is.
-
-        Raises:
-            Unauthenticated: nobody's, or it has expired.
-        """
-        ...
-
-
 class Door:
     """`rooms` is what the routes' functions ask."""
 
-    def __init__(self, rooms: Rooms, doorkeeper: Doorkeeper, kept: Kept) -> None:
+    def __init__(self, rooms: Rooms, kept: Kept) -> None:
         self._rooms = rooms
-        self._doorkeeper = doorkeeper
         self._kept = kept
         self._shapes = Shapes(DRAWN)
 
@@ -113,7 +102,7 @@ class Door:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthenticated("鍵がありません。Authorization: Bearer … を付けてください (no token)")
-        bearer = await self._doorkeeper.bearer(token.strip())
+        bearer = await self._rooms.accounts.bearer(token.strip())
         try:
             bearer.require(route.scope)
         except Refused as refused:

@@ -12,7 +12,7 @@ from dispatcher.model.draft import Draft
 from dispatcher.staff.accounts.roles import Scope
 from dispatcher.staff.api import shown
 from dispatcher.staff.api.alerts import Done
-from dispatcher.staff.api.drafts import Reason
+from dispatcher.staff.api.drafts import InMode, Reason
 from dispatcher.staff.api.route import Call, Nothing, asks, changes, looks
 from dispatcher.staff.api.shapes import Facets
 
@@ -21,6 +21,7 @@ KINDS_AT_MOST = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToStop:
+    mode: shown.ModeName
     reason: Reason
 
 
@@ -62,25 +63,25 @@ async def probe_channels(call: Call[ToTest, Nothing]) -> Tested:
 
 async def pause(call: Call[ToStop, Nothing]) -> Done:
     """媒体を止める (what is queued waits)"""
-    await call.rooms.desk.pause(call.who, call.path["kind"], call.body.reason)
+    await call.rooms.desk.pause(call.who, call.path["kind"], call.body.reason, mode=call.body.mode)
     return Done("paused")
 
 
-async def resume(call: Call[Nothing, Nothing]) -> Done:
+async def resume(call: Call[InMode, Nothing]) -> Done:
     """媒体を再開する (what waited goes out)"""
-    await call.rooms.desk.resume(call.who, call.path["kind"])
+    await call.rooms.desk.resume(call.who, call.path["kind"], mode=call.body.mode)
     return Done("resumed")
 
 
 async def halt(call: Call[ToStop, Nothing]) -> Done:
     """送出を止める。停止中 (nothing goes out any more)"""
-    await call.rooms.desk.halt(call.who, call.body.reason)
+    await call.rooms.desk.halt(call.who, call.body.reason, mode=call.body.mode)
     return Done("halted")
 
 
-async def reopen(call: Call[Nothing, Nothing]) -> Done:
+async def reopen(call: Call[InMode, Nothing]) -> Done:
     """送出を再開する (open again)"""
-    await call.rooms.desk.reopen(call.who)
+    await call.rooms.desk.reopen(call.who, mode=call.body.mode)
     return Done("reopened")
 
 
