@@ -5,6 +5,8 @@ Every page is complete without a script; what scripts add is the clock that runs
 
     frame.py     what every page has            guard.py    sessions, forged forms, refusals, headers
     signin.py    the way in and out             board.py    状況板
+    compose.py   作成 (form.py, preview.py)      area.py     区域 (map.py, leaflet.py)
+    reach.py     対象見込み                     by_hand.py  手で伝えるもの
     approve.py   承認                           delivery.py 配信板
 
 A page module names its `ROUTES`; a handler reads `sitting(request)`, `fields(request)`, and answers `await render(request, …)`.
@@ -18,7 +20,16 @@ from aiohttp import web
 
 from dispatcher.path import Path
 from dispatcher.staff.accounts import Accounts
-from dispatcher.staff.console import area, board, compose, preview, signin
+from dispatcher.staff.console import (
+    approve,
+    area,
+    board,
+    by_hand,
+    compose,
+    delivery,
+    preview,
+    signin,
+)
 from dispatcher.staff.console.attention import WATCH, Watch
 from dispatcher.staff.console.frame import CONSOLE, Console, static
 from dispatcher.staff.console.guard import UPLOAD_BYTES, guards
@@ -27,7 +38,17 @@ from dispatcher.staff.desk import Desk
 
 __all__ = ["application"]
 
-ROOMS = (signin, board, compose, area, preview)
+# One a line: rooms come and go.
+ROOMS = (
+    signin,
+    board,
+    approve,
+    delivery,
+    compose,
+    area,
+    by_hand,
+    preview,
+)
 
 
 def application(desk: Desk[Any], accounts: Accounts, path: Path[Any], url: str) -> web.Application:
