@@ -137,8 +137,10 @@ class Accounts:
             raise
         return await self._let_in(used, "passkey", counters, remote, agent)
 
-    async def sign_in_from_directory(self, person: Person, *, is_strong: bool, remote: str, agent: str) -> Session:
+    async def sign_in_from_directory(self, person: Person, remote: str, agent: str) -> Session:
         """A new session for whom the city's own directory vouches for (oidc.py).
+
+        Its second factor was given there and not now, so it is not a fresh one.
 
         Raises:
             Refused: the name has an account here, so it has one way in already; a trainee at a live node.
@@ -146,8 +148,9 @@ class Accounts:
         if await self._register.find(key_of(person.name)) is not None:
             raise Refused(f"{person.name} にはこの節点の登録があります。そちらで入ってください (has an account here)")
         require_fit(person.roles, self._mode)
-        at = self._clock.now() if is_strong else None
-        return await self._sessions.open(person, None, remote=remote, agent=agent, how="directory", second_factor_at=at)
+        return await self._sessions.open(
+            person, None, remote=remote, agent=agent, how="directory", second_factor_at=None
+        )
 
     async def session(self, token: str, *, is_person: bool = True) -> Session:
         """The session of this cookie. `is_person` False where a page asks on its own (SSE): that keeps nobody signed in.
