@@ -27,6 +27,7 @@ from dispatcher.log import logger
 from dispatcher.model.draft import ENDING, ONE_PERSON, Draft, State, Verb
 from dispatcher.model.mode import M
 from dispatcher.staff.desk import Desk
+from dispatcher.staff.messages import APPROVED_TEMPLATE
 from dispatcher.staff.sessions import Person
 from dispatcher.steps.accept import NEXT_UPDATE_IN, Typed
 
@@ -95,10 +96,10 @@ class Drafting(Generic[M]):
 
     async def _is_approved(self, template: str) -> bool:
         try:
-            _, approved = await self._ledger.read_record("template", template)
+            await self._ledger.read_record(APPROVED_TEMPLATE, load_templates()[template].digest)
         except NotFound:
             return False
-        return bool(approved.get("digest") == load_templates()[template].digest)
+        return True
 
     async def _on_air(self, drafts: Sequence[Drafted], *, is_retraction: bool) -> IssuedAlert | None:
         """The latest alert of the chain that this event began, if it can still be followed."""

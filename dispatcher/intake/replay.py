@@ -17,14 +17,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from config.cities import cities, load
-from config.intake import PEOPLE_ONLY, load_places, load_policy, load_table
+from config.cities import cities
+from config.intake import PEOPLE_ONLY
 from config.site import Site
 from dispatcher.errors import InvalidInput
 from dispatcher.intake.decide import Decision, Known, Lane, after, decide, event_key
 from dispatcher.intake.jma import MAX_BYTES
 from dispatcher.intake.places import concern
-from dispatcher.intake.taking import Rules, read
+from dispatcher.intake.taking import Rules, read, rules_of
 from dispatcher.staff.cli import say
 
 INVALID = 2
@@ -72,15 +72,6 @@ class Memory:
         if decision.is_news:
             self.events[key] = after(known, telegram, decision)
         return telegram.status, decision
-
-
-def rules_of(city: str, policy: str) -> Rules:
-    """What a node of this city with this policy goes by.
-
-    Raises:
-        ConfigError: what is wrong with a table.
-    """
-    return Rules(city=load(city), table=load_table(), places=load_places(city), policy=load_policy(policy))
 
 
 def replay(paths: Sequence[Path], rules: Rules, lane: Lane) -> Iterator[Replayed]:

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic
 
+from config.cities import load
 from config.city import City
-from config.intake import Places, Policy, Table
+from config.intake import Places, Policy, Table, load_places, load_policy, load_table
 from dispatcher.clock import Clock
-from dispatcher.errors import InvalidInput, NotFound, Refused, StaleHash
+from dispatcher.errors import NotFound, Refused, StaleHash
 from dispatcher.intake import jma, partner, upstream
 from dispatcher.intake.decide import Decision, Known, Lane, Outcome, decide
 from dispatcher.intake.drafting import Drafting
 from dispatcher.intake.places import concern
+from dispatcher.intake.signature import Trust
 from dispatcher.intake.telegram import Telegram
 from dispatcher.ledger import Event, Ledger
 from dispatcher.log import logger
@@ -44,6 +46,21 @@ class Rules:
     oldest: timedelta = timedelta(hours=6)
 
 
+def rules_of(city: str, policy: str, oldest_s: float = 6 * 3600.0) -> Rules:
+    """What a node of this city with this policy goes by.
+
+    Raises:
+        ConfigError: what is wrong with a table.
+    """
+    return Rules(
+        city=load(city),
+        table=load_table(),
+        places=load_places(city),
+        policy=load_policy(policy),
+        oldest=timedelta(seconds=oldest_s),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What became of one telegram. `draft` is the identifier of the draft or alert that came of it, if any did."""
@@ -53,13 +70,16 @@ class Taken:
     draft: str | None = None
 
 
-def read(data: bytes, city: City) -> Telegram:
-    """A telegram of either format.
+def read(data: bytes, city: City, trust: Trust | None = None) -> Telegram:
+    """A telegram of either format, of whom `trust` says that they are believed; None: whoever it is from.
 
     Raises:
-        InvalidInput: it is neither, or not acceptable; every reason is a finding.
+        InvalidInput: it is neither, not acceptable, or not signed as it must be; every reason is a finding.
     """
     root = jma.outlined(data)
+    if trust is not None and trust.is_asked:
+        data = trust.opened(data)
+        root = jma.outlined(data)
     return jma.read(data, root) if jma.is_jma(root) else partner.read(data, city)
 
 
@@ -74,25 +94,30 @@ class Intake(Generic[M]):
         self._drafting: Drafting[M] = Drafting(desk, ledger, clock, rules.table)
         self._one_at_a_time = asyncio.Lock()
 
-    async def take(self, data: bytes, source: str) -> Taken:
+    async def take(self, data: bytes, source: str, trust: Trust | None = None) -> Taken:
         """Decide what these bytes ask for and lay it before staff. Returning means that it is written down.
 
         Raises:
-            InvalidInput: they are no telegram; the reasons are written down too.
-            Refused: the desk does not take the draft; the telegram can be given again.
-            StorageFull: nothing was written.
+            InvalidInput: they are no telegram that is believed here; the reasons are written down too.
+            Refused: the desk does not take the draft; that is written down too.
+            StorageFull: nothing was written; the same bytes can be given again.
         """
         try:
-            telegram = await asyncio.to_thread(read, data, self._rules.city)
-        except InvalidInput as error:
-            await self._refused(source, [str(finding)[:300] for finding in error.findings[:5]])
+            telegram = await asyncio.to_thread(read, data, self._rules.city, trust)
+            async with self._one_at_a_time:
+                return await self._taken_again(telegram, source)
+        except Refused as refused:
+            reasons = [line[:300] for line in str(refused).splitlines()[:5]]
+            await self._ledger.append(Event("intake.refused", "", {"source": source, "reasons": reasons}))
+            log.warning("intake.refused", source=source, reason=reasons[0] if reasons else "")
             raise
-        async with self._one_at_a_time:
-            try:
-                return await self._taken(telegram, source)
-            except Refused as refused:
-                await self._refused(source, [str(refused)[:300]])
-                raise
+
+    async def _taken_again(self, telegram: Telegram, source: str) -> Taken:
+        """Once more where somebody at the desk wrote the same draft at the same moment."""
+        try:
+            return await self._taken(telegram, source)
+        except StaleHash:
+            return await self._taken(telegram, source)
 
     async def _taken(self, telegram: Telegram, source: str) -> Taken:
         event = await upstream.recall(self._ledger, telegram)
@@ -124,10 +149,6 @@ class Intake(Generic[M]):
             now=self._clock.now(),
             oldest=rules.oldest,
         )
-
-    async def _refused(self, source: str, reasons: list[str]) -> None:
-        await self._ledger.append(Event("intake.refused", "", {"source": source, "reasons": reasons}))
-        log.warning("intake.refused", source=source, reason=reasons[0])
 
     async def _page(self, draft: str) -> None:
         """Somebody has to look at it: a new draft, or other words for one that was not looked at yet."""
