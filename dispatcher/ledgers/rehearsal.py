@@ -19,6 +19,7 @@ from dispatcher.ledger import (
     Claim,
     DestinationStatus,
     Event,
+    Figures,
     IssuedAlert,
     Ledger,
     NewDelivery,
@@ -192,6 +193,12 @@ class Rehearsal(Ledger):
 
     async def changed(self, after: int, timeout_s: float) -> int:
         return await self._real.changed(after, timeout_s)
+
+    async def figures(self) -> Figures:
+        return await self._real.figures()
+
+    def still_for_s(self) -> float:
+        return self._real.still_for_s()
 
     async def verify(self) -> Sequence[str]:
         return await self._real.verify()

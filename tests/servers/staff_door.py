@@ -20,6 +20,7 @@ PEOPLE = {
     "職員0002": ["approver"],
     "職員0003": ["viewer"],
     "職員0004": ["admin", "approver"],
+    "職員0005": ["admin"],
 }
 ORDER = {"template": "evacuation-order", "areas": ["大沢"]}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from dispatcher.staff.api import alerts, drafts, node, problems
+from dispatcher.staff.api import alerts, drafts, node, notebook, people, problems
 from dispatcher.staff.api.door import Door
 from dispatcher.staff.api.idempotency import Kept
 from dispatcher.staff.api.openapi import document
@@ -20,7 +20,7 @@ from dispatcher.staff.api.route import Route
 
 __all__ = ["PREFIX", "ROUTES", "Rooms", "application"]
 
-ROUTES: tuple[Route, ...] = (*drafts.ROUTES, *alerts.ROUTES, *node.ROUTES)
+ROUTES: tuple[Route, ...] = (*drafts.ROUTES, *alerts.ROUTES, *node.ROUTES, *notebook.ROUTES, *people.ROUTES)
 
 
 def application(rooms: Rooms) -> web.Application:

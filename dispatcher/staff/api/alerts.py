@@ -68,7 +68,7 @@ class Done:
 async def list_alerts(call: Call[Nothing, Nothing]) -> Boards:
     """出ているもの (what is out there)"""
     _, boards = await call.rooms.desk.status(call.who)
-    return Boards("live" if call.rooms.desk.mode == "live" else "drill", tuple(map(shown.board, boards)))
+    return Boards(shown.mode_name(call.rooms.desk.mode), tuple(map(shown.board, boards)))
 
 
 async def read_board(call: Call[Nothing, AtMoment]) -> shown.BoardShown:

@@ -31,6 +31,8 @@ BODY_WITHIN_S = 15.0
 DRY_RUN = "dry_run"
 PLACE = r"[0-9A-Za-z][0-9A-Za-z._:@-]{0,119}"
 """What may stand for a {parameter} of a path: identifiers and kinds are of these characters."""
+NAME = r"[^\x00-\x1f\x7f/\\]{1,60}"
+"""What people call something."""
 _JSON = re.compile(r"application/json(?:\s*;\s*charset\s*=\s*\"?utf-8\"?)?\s*", re.IGNORECASE)
 
 log = logger("dispatcher.staff.api")
@@ -60,14 +62,14 @@ class Door:
             findings += _unheard(request, route)
             if findings:
                 raise _Invalid(findings, body)
-            path = self._path(request, route)
+            path = _path(request, route)
             is_rehearsal = query.pop(DRY_RUN, "false") == "true"
             rooms, rehearsal = self._rooms.rehearsing() if is_rehearsal else (self._rooms, None)
             asking: dict[str, Any] = {"body": Nothing() if not held else bound(route.body, body)}
-            call = Call(rooms=rooms, who=bearer.person, path=path, query=bound(route.query, query), **asking)
+            call = Call(rooms=rooms, bearer=bearer, path=path, query=bound(route.query, query), **asking)
             key = request.headers.get(HEADER)
             begun: Begun | None = None
-            if key is not None and route.changes and not is_rehearsal:
+            if key is not None and not is_rehearsal:
                 same = b"\0".join((request.method.encode(), request.raw_path.encode(), data))
                 earlier = await self._kept.begin(bearer.person.name, key, same)
                 if isinstance(earlier, Answer):
@@ -140,13 +142,6 @@ class Door:
             schema["properties"] = {**schema["properties"], DRY_RUN: {"type": "string", "enum": ["true", "false"]}}
         return schema
 
-    @staticmethod
-    def _path(request: web.Request, route: Route) -> Mapping[str, str]:
-        for name in route.parameters:
-            if not re.fullmatch(PLACE, request.match_info[name]):
-                raise Said(404, "")
-        return dict(request.match_info)
-
     @web.middleware
     async def errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Whatever says no says it as a problem."""
@@ -180,6 +175,18 @@ class _Invalid(InvalidInput):
         self.body = body
 
 
+def place_of(name: str) -> str:
+    """The pattern of a path's parameter."""
+    return NAME if name == "name" else PLACE
+
+
+def _path(request: web.Request, route: Route) -> Mapping[str, str]:
+    for name in route.parameters:
+        if not re.fullmatch(place_of(name), request.match_info[name]):
+            raise Said(404, "")
+    return dict(request.match_info)
+
+
 def require_acceptable(request: web.Request) -> None:
     """Raise 406 unless the request takes JSON: an absent Accept takes everything, `q=0` takes a range away."""
     wanted: dict[str, float] = {}
@@ -207,8 +214,10 @@ def _query(request: web.Request) -> tuple[dict[str, str], list[Finding]]:
 def _unheard(request: web.Request, route: Route) -> list[Finding]:
     """Headers that would not do what the one who sent them means."""
     key = request.headers.get(HEADER)
-    if key is None or not route.changes or re.fullmatch(PATTERN, key):
+    if key is None or (route.may_repeat and re.fullmatch(PATTERN, key)):
         return []
+    if not route.may_repeat:
+        return [Finding(HEADER, "この宛先では使えません (not accepted here)")]
     return [Finding(HEADER, "1〜200 字の ASCII で書いてください (1 to 200 visible ASCII characters)")]
 
 

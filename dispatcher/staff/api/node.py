@@ -52,7 +52,7 @@ class Audited:
 async def status(call: Call[Nothing, Nothing]) -> Status:
     """いまの状況 (what waits, and what is out there)"""
     waiting, boards = await call.rooms.desk.status(call.who)
-    mode: shown.ModeName = "live" if call.rooms.desk.mode == "live" else "drill"
+    mode = shown.mode_name(call.rooms.desk.mode)
     return Status(mode, tuple(waiting), tuple(map(shown.board, boards)))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dispatcher import errors
 from dispatcher.staff.api import problems
-from dispatcher.staff.api.door import DRY_RUN, PLACE
+from dispatcher.staff.api.door import DRY_RUN, place_of
 from dispatcher.staff.api.idempotency import HEADER, PATTERN
 from dispatcher.staff.api.problems import BY_ERROR, BY_STATUS, PREFIX, Kind, Problem
 from dispatcher.staff.api.route import Nothing, Route
@@ -100,8 +100,10 @@ def _links(route: Route, routes: Sequence[Route]) -> Iterator[tuple[str, Schema]
 
 
 def _path(route: Route) -> list[Schema]:
-    schema = {"type": "string", "pattern": f"^{PLACE}$"}
-    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in route.parameters]
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": f"^{place_of(name)}$"}}
+        for name in route.parameters
+    ]
 
 
 def _query(route: Route, shapes: Shapes) -> list[Schema]:
@@ -121,7 +123,7 @@ def _once(schema: Schema) -> Schema:
 
 
 def _headers(route: Route) -> list[Schema]:
-    if not route.changes:
+    if not route.may_repeat:
         return []
     about = "同じ要求を二度送っても一度だけ行う (a request that is sent twice is done once)"
     schema = {"type": "string", "pattern": f"^{PATTERN}$"}

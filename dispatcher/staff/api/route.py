@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 from dispatcher.staff.accounts.roles import Scope
+from dispatcher.staff.accounts.tokens import Bearer
 from dispatcher.staff.api.rooms import Rooms
 from dispatcher.staff.sessions import Person
 
@@ -31,11 +32,15 @@ class Call(Generic[B, Q]):
     """A request that has passed the door."""
 
     rooms: Rooms
-    who: Person
+    bearer: Bearer
     path: Mapping[str, str]
     """The path's parameters."""
     body: B
     query: Q
+
+    @property
+    def who(self) -> Person:
+        return self.bearer.person
 
     @property
     def id(self) -> str:
@@ -56,6 +61,12 @@ class Route:
     changes: bool
     status: int = 200
     max_bytes: int = 200_000
+    hands_over: bool = False
+    """Its answer holds a secret, which is said once and kept nowhere: it cannot be asked for again."""
+
+    @property
+    def may_repeat(self) -> bool:
+        return self.changes and not self.hands_over
 
     @property
     def name(self) -> str:
@@ -102,8 +113,6 @@ def asks(path: str, scope: Scope, handle: Handle) -> Route:
     return Route("POST", path, scope, handle, changes=False)
 
 
-def changes(
-    path: str, scope: Scope, handle: Handle, *, method: str = "POST", status: int = 200, max_bytes: int = 200_000
-) -> Route:
+def changes(path: str, scope: Scope, handle: Handle, *, method: str = "POST", **more: Any) -> Route:
     """An act."""
-    return Route(method, path, scope, handle, changes=True, status=status, max_bytes=max_bytes)
+    return Route(method, path, scope, handle, changes=True, **more)

@@ -108,6 +108,10 @@ class Happened:
     facts: Mapping[str, Any]
 
 
+def mode_name(mode: str) -> ModeName:
+    return "live" if mode == "live" else "drill"
+
+
 def preview(prepared: Prepared[Any]) -> dict[str, Any]:
     """A preview's fields."""
     return {
@@ -126,7 +130,7 @@ def preview(prepared: Prepared[Any]) -> dict[str, Any]:
 
 def board(shown: Board) -> BoardShown:
     return BoardShown(
-        "live" if shown.mode == "live" else "drill",
+        mode_name(shown.mode),
         shown.alert,
         tuple(line for line in shown.lines if line.destinations),
         {kind: Spread(*times) for kind, times in shown.spread.items()},

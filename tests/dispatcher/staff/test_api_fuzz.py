@@ -5,7 +5,7 @@ The long run is `python -m tests.fuzz`.
 
 from tests import fuzz
 
-EXAMPLES = 8
+EXAMPLES = 4
 
 
 def test_no_request_that_the_document_can_draw_gets_a_5xx_or_an_answer_that_it_does_not_know(tmp_path):

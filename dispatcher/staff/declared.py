@@ -1,0 +1,81 @@
+"""Messages that a file declares: said twice they are one, changed they are edited, and what is out already is left alone.
+
+A declaration has a name of its own; what is kept under it is only which draft it became. Nothing goes out by it: submitting and
+sending stay acts of people, one by one.
+
+Source: issue "Command line: apply -f declarative and idempotent".
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dispatcher.errors import Finding, NotFound, Refused
+from dispatcher.ledger import Event, Ledger
+from dispatcher.model.draft import WORDS, Draft, State
+from dispatcher.staff.desk import Desk
+from dispatcher.staff.sessions import Person
+from dispatcher.steps.accept import Typed
+
+KIND = "declared"
+EDITABLE = frozenset({State.DRAFT, State.PENDING, State.RETURNED, State.STALE})
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a declaration came to. `before` and `after` are what was typed, then and now."""
+
+    name: str
+    change: str
+    """`created`, `changed` or `unchanged`."""
+    draft: Draft
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    findings: tuple[Finding, ...]
+
+
+async def declare(desk: Desk[Any], ledger: Ledger, by: Person, name: str, typed: Typed, *, mode: str) -> Declared:
+    """Bring the draft of that name to what is declared.
+
+    Raises:
+        InvalidInput: every reason at once; nothing was saved.
+        Refused: it is out already, or was rejected, and the declaration says something else now; or a rule says no.
+        StaleHash: somebody else wrote it meanwhile.
+    """
+    after = said(typed)
+    try:
+        version, kept = await ledger.read_record(KIND, name)
+        draft, _ = await desk.preview(by, kept["draft"])
+    except NotFound:
+        draft, prepared = await desk.draft(by, typed, mode=mode)
+        event = Event("draft.declared", draft.identifier, {"by": by.name, "name": name})
+        await ledger.save_record(KIND, name, 0, {"draft": draft.identifier}, event)
+        return Declared(name, "created", draft, {}, after, prepared.findings)
+    del version
+    before = {"verb": draft.verb.value, "of": draft.of, **_json(draft.typed)}
+    before = {field: value for field, value in before.items() if value}
+    if before == after:
+        return Declared(name, "unchanged", draft, before, after, ())
+    if (draft.verb, draft.of) != (typed.verb, typed.of):
+        raise Refused(
+            f"「{name}」は{WORDS[draft.verb]}として書かれています。別の名前を付けてください "
+            f"(declared as {draft.verb} of {draft.of}: give it another name)"
+        )
+    if draft.state not in EDITABLE:
+        raise Refused(
+            f"「{name}」（{draft.identifier}）は {draft.state} です。更新・訂正は別の名前で宣言してください "
+            "(already out or rejected: declare an update or a correction under another name)"
+        )
+    edited, prepared = await desk.edit(by, draft.identifier, draft.version, typed, mode=mode)
+    return Declared(name, "changed", edited, before, after, prepared.findings)
+
+
+def said(typed: Typed) -> Mapping[str, Any]:
+    """What was typed as JSON has it, without what was left out."""
+    return {field: value for field, value in _json(asdict(typed)).items() if value}
+
+
+def _json(value: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(value))
+    return plain
