@@ -77,14 +77,19 @@ class Accounts:
         self.tokens = Tokens(ledger, clock, self._register, mode_name, site_people)
         self.proposals = Proposals(ledger, clock, Acts(ledger, clock, self._register, self.tokens, mode_name))
         site_name = f"Todoke {MODES[mode_name].word}"
-        self.own = Own(self._register, self._passwords, self._passkeys, clock, site_name=site_name)
+        self.own = Own(self._register, self._passwords, self._passkeys, self.tokens, clock, site_name=site_name)
         self.at_machine = AtMachine(self._register, self._passwords, self.own, clock, mode_name)
 
     def over(self, ledger: Ledger) -> "Accounts":
-        """The same people over another ledger: over one that forgets (`--dry-run`) no factor is burnt and nothing is proposed."""
-        return Accounts(
+        """The same people over another ledger: over one that forgets (`--dry-run`) no factor is burnt and nothing is proposed.
+
+        Wrong answers are counted in the real one all the same, or a rehearsal would be the place to guess at codes.
+        """
+        same = Accounts(
             ledger, self._clock, self._mode, self._site_people, origin=self._origin, passwords=self._passwords
         )
+        same._throttle = self._throttle
+        return same
 
     # -- coming in ---------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from dispatcher.staff.accounts.passkeys import Passkeys, titled
 from dispatcher.staff.accounts.passwords import Passwords, require_strong
 from dispatcher.staff.accounts.register import Account, Enrolment, Passkey, Register
 from dispatcher.staff.accounts.sessions import Session
+from dispatcher.staff.accounts.tokens import Tokens
 
 ENROLMENT_LIFE = timedelta(hours=24)
 NO_ENROLMENT = (
@@ -56,11 +57,19 @@ class Own:
     """Each method serves one person, about that person alone."""
 
     def __init__(
-        self, register: Register, passwords: Passwords, passkeys: Passkeys, clock: Clock, *, site_name: str
+        self,
+        register: Register,
+        passwords: Passwords,
+        passkeys: Passkeys,
+        tokens: Tokens,
+        clock: Clock,
+        *,
+        site_name: str,
     ) -> None:
         self._register = register
         self._passwords = passwords
         self._passkeys = passkeys
+        self._tokens = tokens
         self._clock = clock
         self._site_name = site_name
 
@@ -147,6 +156,14 @@ class Own:
         codes, kept = factors.new_codes()
         await self._save(replace(account, recovery=kept), "account.recovery_renewed")
         return codes
+
+    async def new_token(self, session: Session, title: str, scopes: Sequence[str], days: int) -> str:
+        """A token for this person's own command line: shown this once.
+
+        Raises:
+            InvalidInput: scopes that the person's roles do not have, or too long a life.
+        """
+        return await self._tokens.issue(await self._mine(session), title, scopes, days)
 
     async def passkeys(self, session: Session) -> Sequence[Passkey]:
         account = await self._register.find(session.account)

@@ -17,7 +17,7 @@ from dispatcher.clock import Clock
 from dispatcher.errors import Finding, InvalidInput, NotFound, Refused, Unauthenticated
 from dispatcher.ledger import Event, Ledger
 from dispatcher.staff.accounts.names import named
-from dispatcher.staff.accounts.register import Register
+from dispatcher.staff.accounts.register import Account, Register
 from dispatcher.staff.accounts.roles import MACHINES, Scope, require_fit, scopes_of
 from dispatcher.staff.rules import Role
 from dispatcher.staff.sessions import People, Person, hash_of, new_token
@@ -109,20 +109,17 @@ class Tokens:
             return None
         return account.person
 
-    async def issue(self, account_key: str, title: str, scopes: Iterable[str], days: int) -> str:
-        """A token of a person's own: shown this once.
+    async def issue(self, account: Account, title: str, scopes: Iterable[str], days: int) -> str:
+        """A token of a person's own, on Own.new_token: shown this once.
 
         Raises:
             InvalidInput: scopes that the person's roles do not have, or too long a life.
         """
-        account = await self._register.find(account_key)
-        if account is None:
-            raise Unauthenticated(UNKNOWN)
         wanted = self.checked(title, scopes, days, allowed=scopes_of(account.roles), max_days=MAX_DAYS)
-        mine = [body for _, _, body in await self._living() if body["account"] == account_key]
+        mine = [body for _, _, body in await self._living() if body["account"] == account.key]
         if len(mine) >= MAX_OF_ONE:
             raise Refused(f"鍵は一人{MAX_OF_ONE}本までです (at most {MAX_OF_ONE} tokens each)")
-        owner = {"account": account_key, "epoch": account.epoch, "owner": account.name}
+        owner = {"account": account.key, "epoch": account.epoch, "owner": account.name}
         return await self._new({**wanted, **owner}, by=account.name)
 
     async def issue_machine(self, title: str, scopes: Iterable[str], days: int, *, by: str) -> str:
@@ -165,6 +162,9 @@ class Tokens:
     async def rotate(self, by: Person, identifier: str, *, overlap_s: float = OVERLAP_S) -> str:
         """A new token in this one's place: shown this once. The old one goes on for `overlap_s` seconds.
 
+        A person's is handed to that person alone, never to an admin, who would be that person with it; a machine's to the machine
+        or to an admin. Whoever may come with one token only (a bearer) must be let rotate that one only.
+
         Raises:
             NotFound: none of this id.
             Refused: somebody else's, or replaced already.
@@ -174,6 +174,8 @@ class Tokens:
                 [Finding("overlap_s", f"0秒から{MAX_OVERLAP_S:.0f}秒までです (seconds, a week at most)")]
             )
         key, version, body = await self._one(by, identifier)
+        if body["account"] and body["owner"] != by.name:
+            raise Refused("ほかの人の鍵です。本人だけが取り替えられます (only its owner may rotate it)")
         if body["replaced_by"]:
             raise Refused(f"{identifier} は取り替え済みです (already rotated)")
         # The old one is marked first: should the node stop in between, it has a date and nobody has two.
@@ -228,6 +230,13 @@ class Tokens:
         found = [record for record in await self._living() if record[0][:12] == identifier]
         if not found:
             raise NotFound(f"{identifier[:20]} という鍵はありません (no such token)")
-        if found[0][2]["owner"] != by.name and Role.ADMIN not in by.roles:
+        body = found[0][2]
+        is_own = body["owner"] == by.name if body["account"] else _is_machine(by) and body["title"] == by.name
+        if not is_own and Role.ADMIN not in by.roles:
             raise Refused("ほかの人の鍵です。管理者だけが扱えます (somebody else's token)")
         return found[0]
+
+
+def _is_machine(person: Person) -> bool:
+    """People have a role, and never that of intake (roles.py)."""
+    return not person.roles or Role.INTAKE in person.roles

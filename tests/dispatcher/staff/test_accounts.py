@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from dispatcher.errors import InvalidInput, Refused, Throttled, Unauthenticated
+from dispatcher.ledgers.rehearsal import Rehearsal
 from dispatcher.staff.accounts import passwords, sessions
 from dispatcher.staff.accounts.names import key_of, named
 from dispatcher.staff.accounts.passwords import Passwords
@@ -402,7 +403,7 @@ async def test_one_person_has_sixteen_sessions_at_most(room):
 async def test_sessions_and_tokens_end_when_the_account_changes(room, act, more):
     await room.add("職員0003", "originator")
     session = await room.sign_in("職員0003")
-    token = await room.accounts.tokens.issue(session.account, "端末", ["read"], 1)
+    token = await room.accounts.own.new_token(session, "端末", ["read"], 1)
     assert (await room.accounts.bearer(token)).person.name == "職員0003"
     await room.decide(act, {"name": "職員0003", **more})
     with pytest.raises(Unauthenticated):
@@ -450,6 +451,20 @@ async def test_guessing_at_codes_is_slowed_too(room):
         await room.accounts.fresh_factor(admin(ADMIN_1), room.code(ADMIN_1))
 
 
+async def test_a_rehearsal_is_no_place_to_guess_at_codes(room):
+    before = len(await room.events())
+    rehearsing = room.accounts.over(Rehearsal(room.ledger))
+    code = room.next_code(ADMIN_1)
+    assert await rehearsing.is_fresh_factor(admin(ADMIN_1), code)
+    for _ in range(4):
+        assert not await room.accounts.over(Rehearsal(room.ledger)).is_fresh_factor(admin(ADMIN_1), "000000")
+    with pytest.raises(Throttled):
+        await room.accounts.over(Rehearsal(room.ledger)).is_fresh_factor(admin(ADMIN_1), code)
+    room.clock.advance(1)
+    assert len(await room.events()) == before
+    assert await room.accounts.is_fresh_factor(admin(ADMIN_1), code), "a rehearsal burns nothing"
+
+
 # -- modes, names, founding --------------------------------------------------------------------------------------------
 
 
@@ -458,7 +473,7 @@ async def test_a_trainee_is_nobody_at_a_live_node(tmp_path):
     async with room_at(f"sqlite:///{path}") as room:
         await room.add("職員0003", "trainee")
         session = await room.sign_in("職員0003")
-        token = await room.accounts.tokens.issue(session.account, "端末", ["write"], 1)
+        token = await room.accounts.own.new_token(session, "端末", ["write"], 1)
         live = accounts_on(room.ledger, room.clock, "live", site_people=[])
         for ask in (live.session(session.token), live.bearer(token)):
             with pytest.raises(Refused, match="訓練生"):

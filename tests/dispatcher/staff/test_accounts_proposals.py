@@ -243,7 +243,7 @@ async def test_at_the_machine_there_is_a_way_back_and_the_chain_says_so(room):
 async def test_a_token_opens_what_its_scopes_and_its_owners_roles_both_allow(dsn):
     async with room_at(dsn) as room:
         session = await room.sign_in(ADMIN_1)
-        token = await room.accounts.tokens.issue(session.account, "端末の鍵", ["read", "approve"], 30)
+        token = await room.accounts.own.new_token(session, "端末の鍵", ["read", "approve"], 30)
         bearer = await room.accounts.bearer(token)
         assert (bearer.person.name, bearer.scopes, bearer.title) == (ADMIN_1, {"read", "approve"}, "端末の鍵")
         bearer.require("read")
@@ -257,15 +257,22 @@ async def test_a_token_opens_what_its_scopes_and_its_owners_roles_both_allow(dsn
         assert await room.ledger.verify() == []
 
 
+async def test_a_browser_left_open_gives_out_no_token(room):
+    session = await room.sign_in("職員0003")
+    room.clock.advance(121)
+    with pytest.raises(Refused, match="二つ目の確認"):
+        await room.accounts.own.new_token(session, "端末", ["read"], 1)
+
+
 async def test_nobody_gives_a_token_more_than_they_have(room):
     session = await room.sign_in("職員0003")
     for scopes, days in ((["approve"], 1), (["admin"], 1), (["intake"], 1), ([], 1), (["read"], 91), (["fly"], 1)):
         with pytest.raises(InvalidInput):
-            await room.accounts.tokens.issue(session.account, "端末", scopes, days)
+            await room.accounts.own.new_token(session, "端末", scopes, days)
     for _ in range(20):
-        await room.accounts.tokens.issue(session.account, "端末", ["read"], 1)
+        await room.accounts.own.new_token(session, "端末", ["read"], 1)
     with pytest.raises(Refused, match="20本まで"):
-        await room.accounts.tokens.issue(session.account, "端末", ["read"], 1)
+        await room.accounts.own.new_token(session, "端末", ["read"], 1)
 
 
 async def test_a_machines_token_is_given_by_two_admins_and_is_nobodys(room):
@@ -275,12 +282,19 @@ async def test_a_machines_token_is_given_by_two_admins_and_is_nobodys(room):
     assert bearer.scopes == {"intake", "metrics"}
     metrics = await room.decide("token", {"title": "prometheus", "scopes": ["metrics"], "days": 1})
     assert (await room.accounts.bearer(metrics)).person.roles == ()
+    for by in ((await room.accounts.bearer(metrics)).person, bearer.person, admin(ADMIN_1)):
+        mine = next(t for t in await room.accounts.tokens.all() if by.name in {t.title, ADMIN_1} and not t.replaced_by)
+        assert await room.accounts.bearer(await room.accounts.tokens.rotate(by, mine.id))
+    another = next(t for t in await room.accounts.tokens.all() if t.title == "prometheus" and not t.replaced_by)
+    for by in (bearer.person, Person("prometheus", ("viewer",))):
+        with pytest.raises(Refused, match="ほかの人の鍵"):
+            await room.accounts.tokens.rotate(by, another.id)
 
 
 async def test_a_token_is_rotated_with_an_overlap(dsn):
     async with room_at(dsn) as room:
         session = await room.sign_in(ADMIN_1)
-        old = await room.accounts.tokens.issue(session.account, "端末の鍵", ["read"], 30)
+        old = await room.accounts.own.new_token(session, "端末の鍵", ["read"], 30)
         ((issued),) = await room.accounts.tokens.all()
         new = await room.accounts.tokens.rotate(session.person, issued.id, overlap_s=600)
         room.clock.advance(599)
@@ -298,11 +312,13 @@ async def test_a_token_is_rotated_with_an_overlap(dsn):
 
 async def test_a_token_is_ended_by_its_owner_or_an_admin(room):
     session = await room.sign_in("職員0003")
-    one = await room.accounts.tokens.issue(session.account, "端末", ["read"], 1)
-    two = await room.accounts.tokens.issue((await room.sign_in(ADMIN_1)).account, "端末の鍵", ["read"], 1)
+    one = await room.accounts.own.new_token(session, "端末", ["read"], 1)
+    two = await room.accounts.own.new_token(await room.sign_in(ADMIN_1), "端末の鍵", ["read"], 1)
     ids = {t.owner: t.id for t in await room.accounts.tokens.all()}
     with pytest.raises(Refused, match="ほかの人の鍵"):
         await room.accounts.tokens.revoke(session.person, ids[ADMIN_1])
+    with pytest.raises(Refused, match="本人だけ"):
+        await room.accounts.tokens.rotate(admin(ADMIN_2), ids[ADMIN_1])
     await room.accounts.tokens.revoke(admin(ADMIN_1), ids["職員0003"])
     with pytest.raises(Unauthenticated):
         await room.accounts.bearer(one)
