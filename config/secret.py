@@ -4,15 +4,8 @@ The site file never holds one: it says where it stands, `{file: keys/x}` or `{en
 pickles a Secret gets stars; the one who needs it calls `reveal()`.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, NoReturn
-
-PRIVATE: Mapping[str, str] = MappingProxyType({"holds": "secret"})
-"""Metadata of a settings field whose file nobody but the node may read: `register: Path = field(metadata=PRIVATE)`."""
-STATE: Mapping[str, str] = MappingProxyType({"holds": "state"})
-"""Metadata of a settings field whose folder the node fills and needs again: it belongs into a backup."""
 
 
 class Secret:

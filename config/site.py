@@ -28,6 +28,7 @@ from config.binding import bind, effective
 from config.cities import cities
 from config.document import load, parse
 from config.intake.settings import Intake
+from config.marks import LISTENS
 from config.operators import Operators
 from config.secret import Secret
 
@@ -60,7 +61,7 @@ def _listener(text: str, *, is_loopback: bool = False) -> Iterator[str]:
 class Residents:
     """The residents' listener."""
 
-    listen: str
+    listen: str = field(metadata=LISTENS)
     url: str
     """Where residents read it: links in every medium lead there."""
 
@@ -79,7 +80,7 @@ class Residents:
 class Control:
     """The staff's door: console and API; on loopback, because TLS ends before it."""
 
-    listen: str = "127.0.0.1:8181"
+    listen: str = field(default="127.0.0.1:8181", metadata=LISTENS)
     url: str | None = None
     """Where staff's browsers reach it, https:// through the city's web server; default: the loopback address itself."""
 

@@ -19,10 +19,12 @@ import uvloop
 
 from config.site import Site, effective, load_site
 from dispatcher import node
+from dispatcher.clock import SystemClock
 from dispatcher.errors import ConfigError, TodokeError
 from dispatcher.intake import replay
 from dispatcher.log import to_stderr
 from dispatcher.operators import commands as operators
+from dispatcher.operators.notify import supervised
 from dispatcher.staff import cap_command
 from dispatcher.staff.accounts import command as user
 from dispatcher.staff.cli import say, verbs
@@ -100,10 +102,9 @@ def _serve(args: argparse.Namespace) -> int:
         stopped = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-        async with node.running(site):
-            say.complain(
-                f"{site.node}: http://{site.residents.listen}/ (residents) · http://{site.control.listen} (staff)"
-            )
+        where = f"{site.node}: http://{site.residents.listen}/ (residents) · http://{site.control.listen} (staff)"
+        async with node.running(site) as running, supervised(running.ledger, SystemClock(), where):
+            say.complain(where)
             await stopped.wait()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -153,6 +153,24 @@ class DestinationStatus:
     receipts: Mapping[str, datetime]
 
 
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What operators measure, counted by the ledger itself in one look."""
+
+    deliveries: Mapping[tuple[str, DeliveryState], int]
+    """(channel, state) → deliveries that stand there now."""
+    tallies: Mapping[str, Mapping[str, int]]
+    """Channel → destinations, taken, refused, expired, superseded, delivered, displayed, acknowledged, bounced: of all alerts."""
+    due_for_s: float
+    """How long the oldest delivery that could be claimed has been waiting; 0 if there is none."""
+    leases_s: Mapping[str, float]
+    """Node → seconds until it would be taken for dead, by the database's clock."""
+    events: Mapping[str, int]
+    """Node → length of its chain."""
+    commits: int
+    """Transactions of this process since it opened the ledger."""
+
+
 class Ledger(ABC):
     """Open with `async with`. Safe for concurrent use from one event loop.
 
@@ -312,6 +330,14 @@ class Ledger(ABC):
     @abstractmethod
     async def changed(self, after: int, timeout_s: float) -> int:
         """Wait until this node's chain is longer than `after`, or until the time is out; returns its length."""
+
+    @abstractmethod
+    async def figures(self) -> Figures:
+        """What operators measure."""
+
+    @abstractmethod
+    def still_for_s(self) -> float:
+        """Seconds since the one hand that writes last finished something. While `run` runs, the beat gives it something to do."""
 
     @abstractmethod
     async def verify(self) -> Sequence[str]:

@@ -25,10 +25,13 @@ from dispatcher.ledgers import open_ledger
 from dispatcher.listening import listening
 from dispatcher.log import logger
 from dispatcher.model.mode import MODES, Drill, Live, M
+from dispatcher.operators import metrics
 from dispatcher.path import Path
 from dispatcher.residents.bulletin import bulletin
 from dispatcher.staff import api, console
 from dispatcher.staff.accounts import Accounts
+from dispatcher.staff.accounts.roles import Scope
+from dispatcher.staff.console.live import LIVE
 from dispatcher.staff.desk import Desk
 from dispatcher.staff.duty import Duty
 from dispatcher.staff.gates import Gates
@@ -104,13 +107,16 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
             host, port = _address(site.residents.listen)
             await stack.enter_async_context(listening(bulletin(site.channels["website"].folder), host, port))
         staff = console.application(desk, accounts, path, site.control.origin)
-        staff.add_subapp(api.PREFIX, api.application(api.Rooms(desk, accounts, ledger, clock)))
+        staff.add_subapp(api.PREFIX, api.application(api.Rooms(desk, accounts, ledger, clock, city)))
+        live = staff[LIVE]
+        figures = metrics.Metrics(ledger, clock, mode=mode.name, node=site.node, readers=lambda: live.readers)
+        staff.add_subapp(metrics.PATH, metrics.application(figures, _measurers(accounts)))
         await stack.enter_async_context(listening(staff, *_address(site.control.listen)))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         lanes = {CLOCK: TIMERS, **{kind: channel.limits for kind, channel in channels.items()}}
         standing = Standing(ledger, clock, gates, Duty(site.duty, mode, site.node, clock, accounts.duty_list))
         work = [
-            tasks.create_task(ledger.run(gates.over(lanes, CLOCK), path.attempt)),
+            tasks.create_task(ledger.run(gates.over(lanes, CLOCK), figures.timing(path.attempt))),
             tasks.create_task(_hasten(ledger, returned, clock)),
             tasks.create_task(standing.run()),
         ]
@@ -121,6 +127,15 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         finally:
             for task in work:
                 task.cancel()
+
+
+def _measurers(accounts: Accounts) -> metrics.Allow:
+    """Whose token opens the figures."""
+
+    async def allow(token: str) -> None:
+        (await accounts.bearer(token)).require(Scope.METRICS)
+
+    return allow
 
 
 async def _hasten(ledger: Ledger, returned: Returned, clock: Clock) -> None:

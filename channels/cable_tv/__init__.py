@@ -13,7 +13,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +23,7 @@ from channels.cable_tv.characters import beyond_titler, named
 from channels.cable_tv.drawing import studio
 from channels.cable_tv.drop import Confirm, Drop, Fate
 from channels.cable_tv.pages import LONGEST_EVENT, LONGEST_PLACE, Page, pages
+from config.marks import FILLED
 from config.units import Seconds
 from dispatcher.channel import Channel, Limits, Probe, Tell
 from dispatcher.errors import Finding
@@ -58,7 +59,7 @@ class Operator:
     """Its address in this channel: lower-case letters, digits, - and _."""
     title: str = ""
     """How staff call it."""
-    drop: Path
+    drop: Path = field(metadata=FILLED)
     """A folder that the operator's side watches. It has to exist: a share that is not mounted must not be filled unseen."""
     confirm: Confirm = Confirm.RECEIPT
     forms: tuple[Form, ...] = tuple(Form)

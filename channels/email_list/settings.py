@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from channels.email_list.letter import BOUNCE_ADDS
 from channels.email_list.relay import Tls
 from channels.email_list.subscribers import BadSubscribers, is_address, read
+from config.marks import LISTENS, OURS
 from config.secret import Secret
 from config.units import PerSecond, Seconds
 
@@ -79,11 +80,11 @@ class Settings:
     sender: str
     sender_name: str
     list_id: str
-    secret: Secret
+    secret: Secret = field(metadata=OURS)
     """Makes the links and the bounce addresses; whoever knows it can unsubscribe anybody."""
     unsubscribe_url: str
     """What stands in the mails; the city's web server passes it on to `listen`."""
-    listen: str
+    listen: str = field(metadata=LISTENS)
     """Where POSTs of `unsubscribe_url` come in: host:port."""
     relay: RelaySettings
     connections: int = 4

@@ -24,7 +24,8 @@ from channels.ip_terminal.endpoint import ConnectionLimits, Endpoint, Health
 from channels.ip_terminal.notice import KEY_BYTES, LARGEST_NOTICE_BYTES, Notice, Signer, Words
 from channels.ip_terminal.register import BadRegister, Register, read
 from config.document import ConfigError, Problem
-from config.secret import PRIVATE, Secret
+from config.marks import LISTENS, OURS, PRIVATE
+from config.secret import Secret
 from config.units import Seconds
 from dispatcher.channel import Channel, Inbox, Limits, Probe, Tell, priority_of
 from dispatcher.errors import Finding
@@ -82,11 +83,11 @@ class Settings:
         client_ca: keys/terminals-ca.crt
     """
 
-    listen: str
+    listen: str = field(metadata=LISTENS)
     """Host and port."""
     register: Path = field(metadata=PRIVATE)
     """The terminals (register.py says the columns)."""
-    signing_key: Secret
+    signing_key: Secret = field(metadata=OURS)
     """64 hexadecimal digits (an Ed25519 seed), or a key file of `todoke multicast keygen`."""
     tls: Tls | None = None
     wait: Seconds = 10.0

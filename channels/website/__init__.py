@@ -20,7 +20,7 @@ from channels.website.folder import Folder
 from channels.website.pages import alert_pages
 from channels.website.publisher import CAP, ENTRY, Publisher
 from channels.website.readback import Reader
-from config.secret import STATE
+from config.marks import STATE
 from config.units import Seconds
 from dispatcher import cap
 from dispatcher.channel import Channel, Inbox, Limits, Probe, Surroundings, Tell

@@ -23,7 +23,8 @@ from channels.wifi_multicast.item import AIR, Announcement, Item, Shelf
 from channels.wifi_multicast.page import page, plain, standing
 from channels.wifi_multicast.station import Air, Station
 from config.document import ConfigError, Problem
-from config.secret import PRIVATE, Secret
+from config.marks import LISTENS, OURS, PRIVATE
+from config.secret import Secret
 from config.units import BitsPerSecond, Seconds
 from dispatcher import cap
 from dispatcher.channel import Channel, Inbox, Limits, Probe, Tell
@@ -56,7 +57,7 @@ class Place:
     port: int = 3400
     interface: str
     """By name (`eth1`) or by one of its addresses."""
-    secret: Secret
+    secret: Secret = field(metadata=OURS)
     """Its receiver signs its reports with it."""
 
     def problems(self) -> Iterable[tuple[str, str]]:
@@ -88,7 +89,7 @@ class Settings:
 
     key: Path = field(metadata=PRIVATE)
     """The sender's key (`todoke multicast keygen`), of this mode."""
-    reports: str
+    reports: str = field(metadata=LISTENS)
     """Where the monitoring receivers' reports come in: host:port."""
     stations: tuple[Place, ...]
     rate: BitsPerSecond = 5_000_000

@@ -123,6 +123,7 @@ class PostgresStore(Store):
             try:
                 self._connection = await self._writing.connect()
             except (OSError, TimeoutError, sa.exc.DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                self.moved()
                 await self.clock.sleep(PAUSE_S)
             else:
                 return

@@ -18,12 +18,14 @@ from dispatcher.ledger import (
     Claim,
     DestinationStatus,
     Event,
+    Figures,
     IssuedAlert,
     Ledger,
     NewDelivery,
     Recorded,
 )
 from dispatcher.ledgers import alerts, answers, audit, beat, keeping, looking
+from dispatcher.ledgers.figures import figures
 from dispatcher.ledgers.opening import Identity
 from dispatcher.ledgers.outbox import Outbox
 from dispatcher.ledgers.store import Gathering, Store, Urgency
@@ -193,6 +195,12 @@ class SqlLedger(Ledger):
         except TimeoutError:
             pass
         return self._store.head.length
+
+    async def figures(self) -> Figures:
+        return await self._store.read(partial(figures, commits=self._store.commits))
+
+    def still_for_s(self) -> float:
+        return self._store.still_for_s()
 
     async def verify(self) -> Sequence[str]:
         return await self._store.read(audit.verify)

@@ -44,6 +44,8 @@ _FULL = {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IO
 async def open_store(path: Path, mode: type[Mode], me: Identity, clock: Clock) -> AsyncIterator[Store]:
     """The store, not yet served."""
     with alone(path, me.node):
+        # For the node alone: addresses stand in it, and what people sign in with. Its log gets the same permissions.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         store = SqliteStore(path, clock)
         with closing(store):
 

@@ -83,6 +83,9 @@ class Store(ABC):
         self._numbers = count()
         self._some = asyncio.Event()
         self.room = asyncio.Semaphore(WAITING)
+        self.commits = 0
+        """Transactions since it was opened."""
+        self._moved_at_s = clock.monotonic()
         self._is_closed = False
 
     @abstractmethod
@@ -135,12 +138,20 @@ class Store(ABC):
                 group = self._take()
                 if group:
                     await self._serve(group)
+                    self.moved()
                     # Those who got their results now may have more to write, and go together into the next.
                     await self.clock.sleep(0)
                 else:
                     self._some.clear()
         finally:
             self.shut()
+
+    def moved(self) -> None:
+        """The writer has done something, or has tried to: it does not hang."""
+        self._moved_at_s = self.clock.monotonic()
+
+    def still_for_s(self) -> float:
+        return self.clock.monotonic() - self._moved_at_s
 
     def shut(self) -> None:
         """Refuse what waits and what still comes."""
@@ -218,6 +229,7 @@ class Store(ABC):
                 return head is not None and (row.length, row.hash) == (head.length, head.hash)
 
     async def _follow(self, done: "_Done") -> None:
+        self.commits += 1
         if done.has_work:
             self.news.set()
         if done.head is not None and done.head != self.head:

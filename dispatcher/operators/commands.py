@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from dispatcher.operators import backup, migrate, restore
+from dispatcher.operators import backup, migrate, restore, unit
 
 
 def add(commands: Any) -> None:
     backup.add(commands)
     restore.add(commands)
     migrate.add(commands)
+    unit.add(commands)

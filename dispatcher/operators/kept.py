@@ -1,9 +1,6 @@
-"""What a site keeps on its disk beside the ledger: found by walking the settings, so that there is no list to extend.
+"""What a site keeps on its disk and where it listens: found by walking the settings, so that there is no list to extend.
 
-A settings field says what its file holds where it is declared: `field(metadata=PRIVATE)` is a secret of the node's,
-`field(metadata=STATE)` a folder that the node fills and needs again. A `Secret` from a file is a secret.
-
-Source: config/secret.py; design.md §4 ("There is no list to extend").
+Source: config/marks.py, where a settings field gets its mark.
 """
 
 import dataclasses
@@ -28,25 +25,51 @@ class Kept:
     path: Path
     is_secret: bool
     is_state: bool = False
+    is_filled: bool = False
 
 
-def kept(settings: Any, where: str = "", holds: str = "") -> Iterator[Kept]:
-    """Every path and every secret's file in these settings, in their order."""
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value of the settings that is no block of others."""
+
+    where: str
+    value: Any
+    mark: str
+    """As in config/marks.py, "" for most."""
+
+
+def walk(settings: Any, where: str = "", mark: str = "") -> Iterator[Setting]:
+    """Every value in these settings, in their order."""
     match settings:
-        case Secret(path=Path() as path):
-            yield Kept(f"{where}.file", path, is_secret=True)
-        case Path():
-            yield Kept(where, settings, is_secret=holds == "secret", is_state=holds == "state")
         case Mapping():
             for name, value in settings.items():
-                yield from kept(value, f"{where}.{name}" if where else str(name))
+                yield from walk(value, f"{where}.{name}" if where else str(name), mark)
         case tuple():
             for place, value in enumerate(settings):
-                yield from kept(value, f"{where}[{place}]")
+                yield from walk(value, f"{where}[{place}]", mark)
         case _ if dataclasses.is_dataclass(settings):
             for field in dataclasses.fields(settings):
                 at = f"{where}.{field.name}" if where else field.name
-                yield from kept(getattr(settings, field.name), at, field.metadata.get("holds", ""))
+                yield from walk(getattr(settings, field.name), at, field.metadata.get("is", ""))
+        case _:
+            yield Setting(where, settings, mark)
+
+
+def kept(settings: Any) -> Iterator[Kept]:
+    """Every path and every secret's file."""
+    for where, value, mark in ((s.where, s.value, s.mark) for s in walk(settings)):
+        if isinstance(value, Secret) and value.path is not None:
+            yield Kept(f"{where}.file", value.path, is_secret=True)
+        elif isinstance(value, Path):
+            yield Kept(where, value, mark == "private", mark == "state", mark == "filled")
+
+
+def listeners(settings: Any) -> Iterator[tuple[str, str, int]]:
+    """Place in the site file, host and port of each address at which the node listens."""
+    for setting in walk(settings):
+        if setting.mark == "listens":
+            host, _, port = str(setting.value).rpartition(":")
+            yield setting.where, host.strip("[]"), int(port)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,101 @@
+"""The figures as Prometheus reads them, from a node that has really sent something; each is the ledger's own."""
+
+import asyncio
+import urllib.error
+import urllib.request
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from dispatcher.clock import SystemClock
+from dispatcher.ledger import Claim
+from dispatcher.model.delivery import Priority
+from dispatcher.operators.metrics import Metrics
+from dispatcher.staff.accounts.roles import Scope
+from tests.servers.inside import issued
+
+
+async def asked(city_hall, token, accept=""):
+    """Status, media type, body."""
+
+    def ask():
+        headers = {"Accept": accept} | ({"Authorization": f"Bearer {token}"} if token else {})
+        request = urllib.request.Request(f"http://{city_hall.door}/metrics", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, answer.headers["Content-Type"], answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers["Content-Type"], error.read().decode()
+
+    return await asyncio.to_thread(ask)
+
+
+def read(body):
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(body)
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def with_admin(city_hall):
+    site = city_hall.site()
+    staff = [{"name": p.name, "roles": list(p.roles), "token_hash": p.token_hash} for p in site.staff]
+    staff[1]["roles"].append("admin")
+    city_hall.change(staff=staff)
+    return city_hall
+
+
+async def test_the_figures_are_those_of_the_ledger(with_admin):
+    async with with_admin.up() as node:
+        identifier = await issued(node)
+        status, media_type, body = await asked(with_admin, with_admin.tokens["職員0002"])
+        assert status == 200, body
+        assert media_type.startswith("text/plain")
+        figures, ledger = read(body), await node.ledger.figures()
+        website = ("channel", "website")
+        assert figures["todoke_destinations_total", website, ("outcome", "taken")] == 1
+        assert figures["todoke_destinations_total", website, ("outcome", "addressed")] == 1
+        assert figures["todoke_deliveries", website, ("state", "taken")] == 1
+        assert figures["todoke_queue_deliveries", website] == 0
+        assert figures["todoke_attempt_seconds_count", website, ("ended", "taken")] == 1
+        assert figures["todoke_ledger_events_total", ("node", "test")] == ledger.events["test"]
+        assert 0 < figures["todoke_ledger_commits_total",] <= ledger.commits
+        assert 0 < figures["todoke_lease_seconds", ("node", "test")] <= 3
+        assert figures["todoke_live_readers",] == 0
+        assert figures["todoke_build_info", ("mode", "drill"), ("node", "test"), ("version", "0.1.0")] == 1
+        assert identifier not in body
+        assert "大沢" not in body
+
+
+async def test_an_openmetrics_reader_gets_openmetrics(with_admin):
+    async with with_admin.up():
+        token = with_admin.tokens["職員0002"]
+        _, media_type, body = await asked(with_admin, token, "application/openmetrics-text; version=1.0.0")
+        assert media_type.startswith("application/openmetrics-text")
+        assert body.endswith("# EOF\n")
+
+
+async def test_the_figures_are_for_those_who_may_measure(with_admin):
+    async with with_admin.up():
+        assert (await asked(with_admin, ""))[0] == 401
+        assert (await asked(with_admin, "todoke_guessed"))[0] == 401
+        status, _, words = await asked(with_admin, with_admin.tokens["職員0001"])
+        assert status == 403
+        assert Scope.METRICS in words
+
+
+async def test_an_attempt_that_breaks_is_timed_as_well(with_admin):
+    async with with_admin.up() as node:
+        metrics = Metrics(node.ledger, SystemClock(), mode="drill", node="test", readers=lambda: 3)
+
+        async def breaking(claim):
+            raise OSError(claim.channel)
+
+        claim = Claim(1, "1", "key", "identifier", "website", Priority.LEVEL_4, 1, (), False)
+        with pytest.raises(OSError, match="website"):
+            await metrics.timing(breaking)(claim)
+        figures = read((await metrics.scrape())[0].decode())
+        assert figures["todoke_attempt_seconds_count", ("channel", "website"), ("ended", "broken off")] == 1
+        assert figures["todoke_live_readers",] == 3
