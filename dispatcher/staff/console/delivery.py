@@ -98,7 +98,8 @@ async def events(request: web.Request) -> web.StreamResponse:
     await console.path.ledger.alert(identifier)
 
     async def make() -> str:
-        return fragment(console, "delivery_live.html", t, o=await _outline(request, identifier), may={})
+        # Only cells that move are taken out of it, so nobody's buttons stand in what everybody gets.
+        return fragment(console, "delivery_live.html", t, o=await _outline(request, identifier), may={"retry": False})
 
     return await request.app[LIVE].stream(request, ("alert", identifier, t.language), make)
 
