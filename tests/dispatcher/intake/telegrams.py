@@ -32,7 +32,7 @@ class Weather:
     reported: datetime = SENT
     office: str = "気象庁予報部"
 
-    def later(self, minutes: int, **changed) -> "Weather":
+    def later(self, minutes: float, **changed) -> "Weather":
         return replace(self, reported=self.reported + timedelta(minutes=minutes), **changed)
 
     def xml(self) -> bytes:

@@ -171,7 +171,7 @@ def test_an_xml_declaration_of_another_encoding_is_read_as_it_says():
     assert (telegram.status, telegram.info_type) == (Status.NORMAL, InfoType.ISSUED)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_whatever_becomes_of_the_bytes_they_are_read_or_refused(data):
     xml = bytearray(data.draw(st.sampled_from(OWN)).xml())
