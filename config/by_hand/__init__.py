@@ -98,6 +98,8 @@ class Pasted:
     longest: int
     """Full-width characters."""
     text: str
+    is_read: bool = False
+    """Residents read it on its own, so it bears the drill's banner itself."""
 
     def problems(self) -> Iterable[tuple[str, str]]:
         if self.longest < 1:

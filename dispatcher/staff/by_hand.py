@@ -187,10 +187,10 @@ def _sentences(alert: Alert[Any], info: Info, city: City, mode: type[Mode], how:
     yield how.opening.format_map(words)
     if verb is not Verb.ISSUE:
         yield str(getattr(how.verbs, verb.value))
+    if corrected := info.added(Added.CORRECTION):
+        yield from _split(corrected)
     for text in (info.headline, info.description, info.instruction):
-        for found in _SENTENCE.findall(text or ""):
-            if sentence := found.strip().lstrip("、"):
-                yield sentence if sentence[-1] in "。！？!?" else f"{sentence}。"
+        yield from _split(text or "")
     if words["shelters"]:
         yield how.shelters.format_map(words)
     if words["next_update"] and verb not in ENDING:
@@ -198,6 +198,13 @@ def _sentences(alert: Alert[Any], info: Info, city: City, mode: type[Mode], how:
     if mode.banner(LANGUAGE):
         yield how.drill
     yield how.closing.format_map(words)
+
+
+def _split(text: str) -> Iterator[str]:
+    """Sentences, each with its full stop."""
+    for found in _SENTENCE.findall(text):
+        if sentence := found.strip().lstrip("、"):
+            yield sentence if sentence[-1] in "。！？!?" else f"{sentence}。"
 
 
 def _shelters(alert: Alert[Any], info: Info) -> str:
@@ -237,8 +244,8 @@ def _sheet(name: str, form: by_hand.Form, values: Mapping[str, str], mode: type[
     findings = []
     for field in form.fields:
         text = _filled(field.text, values)
-        # A field that stands alone on somebody's screen says itself that it is a drill.
-        if banner and not text.startswith(banner):
+        # What residents read on its own says itself that it is a drill.
+        if banner and field.is_read and not text.startswith(banner):
             text = banner + text
         copies.append(Copy(field.name, field.label, text, full_width(text), field.longest))
     findings += [

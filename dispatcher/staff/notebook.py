@@ -15,6 +15,7 @@ from typing import Any
 from dispatcher import cap
 from dispatcher.clock import JST
 from dispatcher.errors import Finding, InvalidInput, NotFound, StaleHash
+from dispatcher.ledger import Event
 from dispatcher.model.audience import Audience
 from dispatcher.model.mode import M
 from dispatcher.staff.areas import Areas, SavedArea
@@ -25,6 +26,7 @@ from dispatcher.staff.seat import Seat
 from dispatcher.staff.sessions import Person
 
 COMPOSING = "composing"
+APPROVED_TEXT = "approved-text"
 FORMS_AT_MOST = 12
 """Half-written forms of one person; the oldest goes when there is one more."""
 LARGEST_FORM = 100_000
@@ -133,6 +135,28 @@ class Notebook(Seat[M]):
         """A report's picture by its hash. Raises NotFound."""
         async with self._acting(by, Act.LOOK):
             return await self._reports.picture(digest)
+
+    # -- texts that were approved ------------------------------------------------------------------------------------
+
+    async def keep_text(self, by: Person, template: str, digest: str, text: str) -> None:
+        """The text of a template whose hash two admins approve now, so that the next one can be compared with it."""
+        async with self._acting(by, Act.LOOK):
+            body = {"template": template, "text": text, "at": self._path.clock.now().isoformat()}
+            event = Event("template.kept", "", {"by": by.name, "template": template, "digest": digest})
+            try:
+                await self._path.ledger.save_record(APPROVED_TEXT, digest, 0, body, event)
+            except StaleHash:
+                return  # the same text was approved before
+
+    async def kept_text(self, by: Person, template: str, *, besides: str) -> str:
+        """The text of that template that was approved last, other than the one with the hash `besides`; "" if none is kept."""
+        async with self._acting(by, Act.LOOK):
+            kept = [
+                body
+                for digest, _, body in await self._path.ledger.records(APPROVED_TEXT)
+                if body["template"] == template and digest != besides
+            ]
+            return str(max(kept, key=lambda body: body["at"])["text"]) if kept else ""
 
     # -- forms half written ------------------------------------------------------------------------------------------
 

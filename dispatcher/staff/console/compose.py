@@ -264,7 +264,8 @@ async def sheet_of(request: web.Request, form: Form) -> Sheet:
     except InvalidInput as refused:
         return Sheet(form, template, stands, None, None, refused.findings)
     hands = prepare(prepared.alert, path.city)
-    return Sheet(form, template, stands, prepared, hands, (*prepared.findings, *hands.findings))
+    # What is too long for a form to paste stands at that form: it holds nobody up.
+    return Sheet(form, template, stands, prepared, hands, prepared.findings)
 
 
 async def _show(

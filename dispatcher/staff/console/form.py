@@ -239,8 +239,6 @@ def place_of(where: str) -> str:
         return f"w-{found[1]}-{found[2]}" if found[2] in TEXTS else _PLACES.get(found[2], "")
     if found := re.match(r"(\w+): ", where):
         return f"pv-{found[1]}"
-    if (name := where.partition("[")[0].partition(".")[0]) in _BY_HAND:
-        return f"pv-{name}"
     return _PLACES.get(where, "")
 
 
@@ -260,7 +258,6 @@ _PLACES: Mapping[str, str] = MappingProxyType(
         "correction": "note",
     }
 )
-_BY_HAND = frozenset({"loudspeaker", "l_alert", "emergency_mail"})
 
 
 def differences(mine: Form, theirs: Form, city: City) -> Iterator[tuple[str, str, str]]:
