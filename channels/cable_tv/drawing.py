@@ -12,7 +12,7 @@ Source: mockups tv.html, README "Tokens", "Must not change"; ITU-R BT.1848 (safe
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -91,11 +91,22 @@ class Studio:
     def __init__(self, folder: Path | None = None) -> None:
         self._files = {weight: str(_find(name, folder)) for weight, name in FILES.items()}
         self._fonts: dict[tuple[str, int], ImageFont.FreeTypeFont] = {}
+        # While somebody types, nearly every line is one that was measured a keystroke ago.
+        self._width: Callable[[str, int, str], float] = lru_cache(maxsize=16_384)(self._measured)
         self._kept = lru_cache(maxsize=64)(self._draw)  # what staff previewed is what goes out a minute later
 
     def measure(self, text: str) -> float:
         """Width of body text in pixels."""
-        return self._font(BODY_PX).getlength(text)
+        return self._width(text, BODY_PX, "bold")
+
+    def _measured(self, text: str, size: int, weight: str) -> float:
+        return self._font(size, weight).getlength(text)
+
+    def _ruler(self, size: int, weight: str) -> Callable[[str], float]:
+        def width(text: str) -> float:
+            return self._width(text, size, weight)
+
+        return width
 
     def has(self, character: str) -> bool:
         """Whether the font can draw it; what it cannot comes out as a box."""
@@ -280,13 +291,13 @@ class Studio:
         for wanted in range(1, most_lines + 1):
             least = LEAST_PX if wanted == most_lines else size * 5 // 8  # rather two larger lines than a small one
             for fitted in range(size, least - 1, -4):
-                lines = list(wrap(text, width, self._font(fitted, weight).getlength))
+                lines = list(wrap(text, width, self._ruler(fitted, weight)))
                 if len(lines) <= wanted and len(lines) * fitted * 11 // 10 <= height and _keeps_words(text, lines):
                     return fitted, lines
         for fitted in range(
             LEAST_PX, LEAST_PX // 4, -4
         ):  # a finding has told staff that it is too long; it is still not cut
-            lines = list(wrap(text, width, self._font(fitted, weight).getlength))
+            lines = list(wrap(text, width, self._ruler(fitted, weight)))
             if len(lines) * fitted * 11 // 10 <= height:
                 break
         return fitted, lines
