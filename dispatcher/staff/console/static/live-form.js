@@ -3,7 +3,7 @@
 // without this script the button does the same.
 "use strict";
 (() => {
-  const QUIET_MS = 120;
+  const QUIET_MS = 80;
   const KEEP_MS = 3000;
   const form = document.querySelector("form[data-live]");
   if (!form) return;
