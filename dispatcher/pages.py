@@ -5,10 +5,10 @@ Source: Jinja2 3.1 "API", autoescaping and `StrictUndefined`.
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, TemplateError
 from markupsafe import Markup
 
-__all__ = ["Environment", "Markup", "Template", "environment"]
+__all__ = ["Environment", "Markup", "Template", "TemplateError", "environment"]
 
 
 def environment(folder: Path) -> Environment:

@@ -30,6 +30,7 @@ class Stage:
     """A node that is up with its worlds, and the staff at its door."""
 
     site: Site
+    node: node.Node[Any]
     worlds: Mapping[str, World]
     staff: Staff
 
@@ -54,9 +55,9 @@ async def stage(
         tokens = {name: new_token() for name in (SUBMITTER, APPROVER)}
         hashes = {name: token_hash for name, (_, token_hash) in tokens.items()}
         site = await asyncio.to_thread(_site, channels, hashes, state)
-        await stack.enter_async_context(node.running(site))
+        running = await stack.enter_async_context(node.running(site))
         staff = Staff(f"http://{site.control.listen}", {name: token for name, (token, _) in tokens.items()})
-        yield Stage(site, worlds, staff)
+        yield Stage(site, running, worlds, staff)
 
 
 def _site(channels: Mapping[str, Mapping[str, Any]], hashes: Mapping[str, str], state: Path) -> Site:

@@ -27,6 +27,7 @@ from aiohttp.typedefs import Middleware
 from dispatcher.errors import Finding, InvalidInput, Refused, TodokeError, Unauthenticated
 from dispatcher.ledger import Event
 from dispatcher.log import logger
+from dispatcher.pages import TemplateError
 from dispatcher.staff.console.frame import CONSOLE, LANGUAGE, SEAL, SITTING, Console, Sitting, render, words
 from dispatcher.staff.console.words import LANGUAGES, Words
 
@@ -146,8 +147,18 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         response.headers.update({k: v for k, v in error.headers.items() if k == "Allow"})
         return response
     except ConnectionError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        # Whoever asked went on to something else while they were asking: nobody is there to be answered.
+        return web.Response(status=400)
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        OSError,
+        RuntimeError,
+        TemplateError,
+        TypeError,
+        ValueError,
+    ) as error:
         log.exception("listener.failed", listener="console", reason=type(error).__name__)
         t = words(request)
         said_so = t(
