@@ -9,6 +9,7 @@ Source: design.md §10; issue "The two commands".
 import argparse
 import asyncio
 import json
+import secrets
 import signal
 import tempfile
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from typing import Any
 import uvloop
 
 from dispatcher.clock import SystemClock
+from dispatcher.staff.accounts import Accounts
 from dispatcher.staff.cli import say
 from drills.staff import Board, Issued, is_settled, since_ms
 from drills.stage import Stage, stage
@@ -29,6 +31,9 @@ ORDER = {
     "cause": "野川の水位が上がり、氾濫のおそれがあります",
     "hazard": "flood",
 }
+GUESTS = (("職員0101", ("admin", "originator"), "管理・起案"), ("職員0102", ("admin", "approver"), "管理・承認"))
+"""Who may sign in to the demo's console; the first writes, the second approves."""
+CODES = 3
 WRONG = "対象区域を誤って指定した。"
 TIMED_OUT, PARTLY = 8, 4
 
@@ -83,10 +88,25 @@ async def _demo(args: argparse.Namespace, state: Path) -> int:
             say.line(json.dumps(summary, ensure_ascii=False))
         if args.once:
             return exit_code
-        say.complain(f"\n住民のページ  {city.site.residents.url}/\n職員の入口    http://{city.site.control.listen}")
+        say.complain(f"\n住民のページ (residents)  {city.site.residents.url}/")
+        say.complain(f"職員の画面   (staff)      http://{city.site.control.listen}/")
+        for words in await _guests(city):
+            say.complain(words)
         say.complain("Ctrl-C で終わります (Ctrl-C to end)")
         await stopped.wait()
     return exit_code
+
+
+async def _guests(city: Stage) -> list[str]:
+    """Two people for whoever plays headquarters: name, password, and codes that stand in for the authenticator app."""
+    accounts = Accounts(city.node.ledger, SystemClock(), "drill")
+    lines = []
+    for name, roles, words in GUESTS:
+        password = secrets.token_urlsafe(12)
+        _, enrolled = await accounts.at_machine.found(name, roles, password)
+        codes = "  ".join(enrolled.recovery_codes[:CODES])
+        lines.append(f"  {name}（{words}）  合言葉 {password}  確認番号 {codes}  (password; a code works once)")
+    return lines
 
 
 async def _play(city: Stage, *, retract: bool, is_quiet: bool) -> tuple[dict[str, Any], int]:
