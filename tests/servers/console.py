@@ -54,7 +54,7 @@ class Page:
     def form(self, action: str) -> dict[str, str]:
         """Every field of the form that goes there, as it stands."""
         (form,) = self.tree.xpath(f'//form[@action="{action}"]')
-        return {name: value for name, value in form.form_values()}
+        return dict(form.form_values())
 
 
 @dataclass
@@ -150,10 +150,13 @@ class Console:
 
 @asynccontextmanager
 async def console(
-    folder: Path, *, mode: str = "drill", website: Mapping[str, Any] | None = None
+    folder: Path, *, mode: str = "drill", website: Mapping[str, Any] | None = None, host: str = "127.0.0.1"
 ) -> AsyncIterator[Console]:
-    """Inside `async with`, headquarters is open. `website`: what its settings say instead of a site that works."""
-    public, door = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    """Inside `async with`, headquarters is open. `website`: what its settings say instead of a site that works.
+
+    `host` is what browsers call it: passkeys need a name.
+    """
+    public, door = f"127.0.0.1:{free_port()}", f"{host}:{free_port()}"
     tokens = {name: new_token()[1] for name in (WRITER, APPROVER)}
     url = f"http://{public}"
     described = {
