@@ -21,13 +21,17 @@ from aiohttp import web
 from dispatcher.path import Path
 from dispatcher.staff.accounts import Accounts
 from dispatcher.staff.console import (
+    admin,
     approve,
     area,
     board,
     by_hand,
     compose,
     delivery,
+    own,
     preview,
+    progress,
+    reach,
     signin,
 )
 from dispatcher.staff.console.attention import WATCH, Watch
@@ -48,6 +52,10 @@ ROOMS = (
     area,
     by_hand,
     preview,
+    reach,
+    progress,
+    admin,
+    own,
 )
 
 
