@@ -20,6 +20,7 @@ from dispatcher.model.mode import Mode
 
 WORDS: Mapping[str, str] = {
     "break-glass": "一人で緊急発表しました。事後承認してください (sent by one person alone: confirm it)",
+    "waiting": "承認を待っています (waits for an approval)",
     "stale": "提出から10分たちました。承認されていません (waited ten minutes for an approval)",
     "overdue": "約束した次の発表の時刻を過ぎました (the promised update is overdue)",
     "failed": "届けられなかった宛先があります (a medium refused somebody for good)",

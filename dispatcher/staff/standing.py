@@ -1,6 +1,6 @@
 """What the desk does when nobody asks: what has waited too long, who has to be told again, what is overdue.
 
-    a submission   ten minutes without an approval: stale, and paged; it is never approved by itself
+    a submission   an approver is called at once; ten minutes without an approval: stale, and paged; it is never approved by itself
     緊急発表         sent by one person: an approver is paged at 0, 60 and 120 s, until somebody confirms it
     a live alert   its promised next update has passed; or a medium refused somebody for good
     a sender       nobody of whom anything went out on a drill node for a month is reminded to rehearse
@@ -31,6 +31,7 @@ STALE_AFTER = timedelta(minutes=10)
 REHEARSED_WITHIN = timedelta(days=31)
 LADDERS_S: Mapping[str, Sequence[float]] = {
     "break-glass": (0.0, 60.0, 120.0),
+    "waiting": (0.0,),
     "stale": (0.0,),
     "overdue": (0.0,),
     "failed": (0.0,),
@@ -88,8 +89,12 @@ class Standing:
         known = {page.key for page in kept}
         drafts = [Draft.from_body(version, body) for _, version, body in await self._ledger.drafts()]
         for draft in drafts:
-            if draft.state is State.PENDING and draft.submitted_at and now - draft.submitted_at >= STALE_AFTER:
+            if draft.state is not State.PENDING or draft.submitted_at is None:
+                continue
+            if now - draft.submitted_at >= STALE_AFTER:
                 await self._grow_stale(draft, now)
+            elif f"waiting:{draft.identifier}:{draft.version}" not in known:
+                await self._owe("waiting", f"{draft.identifier}:{draft.version}", now)
         await self._look_at_alerts(now, known)
         await self._look_at_senders(now, known)
         await self._tell(now, kept, {draft.identifier: draft for draft in drafts})
