@@ -128,7 +128,7 @@ def points_of(text: str, where: str = "polygon") -> tuple[Point, ...]:
     points: list[Point] = []
     words = [w for w in re.split(r"[;\s]+", unicodedata.normalize("NFKC", text).strip()) if w]
     for word in words[: MOST_POINTS + 1]:
-        pair = re.fullmatch(r"(-?\d{1,3}(?:\.\d{1,12})?),(-?\d{1,3}(?:\.\d{1,12})?)", word)
+        pair = re.fullmatch(r"(-?\d{1,3}(?:\.\d{1,18})?),(-?\d{1,3}(?:\.\d{1,18})?)", word)
         if pair is None or abs(float(pair[1])) > 90 or abs(float(pair[2])) > 180:
             findings.append(
                 Finding(where, f"{word[:40]}: 35.6789,139.5432 のように書いてください (latitude,longitude)")

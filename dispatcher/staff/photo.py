@@ -10,7 +10,6 @@ Source: Pillow 11 "Image file formats", `Image.draft`, `ImageOps.exif_transpose`
 import asyncio
 import hashlib
 import io
-import warnings
 from dataclasses import dataclass
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -24,7 +23,8 @@ MOST_PIXELS_WHOLE = 25_000_000
 """Of a format that has to be unpacked whole: 100 MB in memory."""
 LONGEST_SIDE = 1600
 QUALITY = 80
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP")
+FORMATS = ("JPEG", "PNG", "WEBP")
+"""What is opened; a JPEG with several pictures in it (MPO) is opened as its first."""
 
 _at_once = asyncio.Semaphore(1)
 
@@ -55,23 +55,24 @@ async def redrawn(data: bytes, where: str = "photo") -> Photo:
 
 
 def _redrawn(data: bytes, where: str) -> Photo:
+    Image.init()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                is_jpeg = image.format in {"JPEG", "MPO"}
-                limit = MOST_PIXELS if is_jpeg else MOST_PIXELS_WHOLE
-                if image.width * image.height > limit:
-                    raise _refused(
-                        where,
-                        f"{image.width}×{image.height} は大きすぎます。{limit // 1_000_000} メガピクセルまでです (too many pixels)",
-                    )
-                if is_jpeg:
-                    image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
-                upright = ImageOps.exif_transpose(image)
-                upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-                plain = Image.new("RGB", upright.size, "white")
-                plain.paste(upright, mask=upright.getchannel("A") if upright.mode in {"RGBA", "LA"} else None)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            is_jpeg = image.format in {"JPEG", "MPO"}
+            limit = MOST_PIXELS if is_jpeg else MOST_PIXELS_WHOLE
+            if image.width * image.height > limit:
+                raise _refused(
+                    where,
+                    f"{image.width}×{image.height} は大きすぎます。{limit // 1_000_000} メガピクセルまでです (too many pixels)",
+                )
+            if is_jpeg:
+                image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
+            upright = ImageOps.exif_transpose(image)
+            upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            # What shows through stands on white; every other way of writing colours becomes ours.
+            whole = upright.convert("RGBA")
+            plain = Image.new("RGB", whole.size, "white")
+            plain.paste(whole, mask=whole.getchannel("A"))
     except InvalidInput:
         raise
     except UnidentifiedImageError:
