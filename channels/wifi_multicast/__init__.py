@@ -99,6 +99,16 @@ class Settings:
     report_every: Seconds = 5.0
     """As the receivers are set; one that has said nothing for three times as long is not there."""
 
+    def ends(self) -> Iterable[tuple[str, datetime]]:
+        """When the key's certificate ends, if it has one.
+
+        Raises:
+            ValueError: the key cannot be used.
+        """
+        certificate = keys.load_sender(self.key).certificate
+        if certificate is not None:
+            yield "key", datetime.fromtimestamp(certificate.expires_s, JST)
+
     def problems(self) -> Iterable[tuple[str, str]]:
         if not self.stations:
             yield "stations", "at least one station is needed"

@@ -38,6 +38,22 @@ def verify(connection: sa.Connection) -> list[str]:
         return [f"the database itself is damaged: {getattr(damage, 'orig', None) or damage}"]
 
 
+def verify_ends(connection: sa.Connection, events_each: int) -> list[str]:
+    """As `verify`, of the last events of each chain alone: what can be said quickly of a ledger of any length."""
+    wrong = []
+    for end in connection.execute(sa.select(chains).order_by(chains.c.node)).all():
+        last = sa.select(events).where(events.c.node == end.node, events.c.sequence > end.length - events_each)
+        length, previous = max(0, end.length - events_each), None
+        for row in connection.execute(last.order_by(events.c.sequence)):
+            is_next = row.sequence == length + 1 and previous in {None, row.previous_hash}
+            if not is_next or hash_of(row) != row.hash:
+                wrong.append(f"event {row.sequence} of {end.node}: altered, or what stood before it is gone")
+            length, previous = row.sequence, row.hash
+        if end.length and (length, previous) != (end.length, end.hash):
+            wrong.append(f"chain of {end.node}: ends at event {length}, but was left at another one")
+    return wrong
+
+
 def _findings(connection: sa.Connection) -> Iterator[str]:
     if connection.dialect.name == "sqlite":
         for (line,) in connection.exec_driver_sql("PRAGMA integrity_check"):

@@ -6,14 +6,14 @@ Source: design.md §9 for the exit codes.
 """
 
 import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from config.site import Site, load_site
 from dispatcher import node
-from dispatcher.staff.cli import say
+from dispatcher.staff.cli.command import output
+from dispatcher.staff.cli.command import shown as in_form
 
 DONE, FAILED, PARTLY = 0, 1, 4
 
@@ -49,13 +49,9 @@ def command(
 
 def answering(parser: argparse.ArgumentParser) -> None:
     """`-o`, where there is something to read by a program."""
-    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    output(parser)
 
 
 def shown(args: argparse.Namespace, answer: Mapping[str, Any], lines: Sequence[str]) -> None:
     """The result: as lines, or as one JSON object."""
-    if args.output == "json":
-        say.line(json.dumps(answer, ensure_ascii=False))
-    else:
-        for line in lines:
-            say.line(line)
+    in_form(args, answer, lines)

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from dispatcher.operators import backup, migrate, restore, unit
+from dispatcher.operators import backup, doctor, migrate, restore, unit
 
 
 def add(commands: Any) -> None:
     backup.add(commands)
     restore.add(commands)
     migrate.add(commands)
+    doctor.add(commands)
     unit.add(commands)

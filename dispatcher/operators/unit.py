@@ -54,12 +54,12 @@ def _print(args: argparse.Namespace) -> int:
 def unit(site: Site, file: Path, program: Path, user: str) -> str:
     """The unit's text."""
     needs_database = file_of(site.dsn) is None
+    own = dict.fromkeys([site.state_dir, *(one.path for one in kept(site) if one.is_state)])
     low = any(port < LOW_PORT for _, _, port in listeners(site))
     lines = [
         f"# {file} の節点。作った命令: todoke systemd-unit --site {file} (made by that command; make it anew after a change)",
         "[Unit]",
         f"Description=Todoke 届け {site.node} ({site.mode})",
-        "Documentation=https://www.freedesktop.org/software/systemd/man/latest/systemd.service.html",
         f"After=network-online.target time-sync.target{' postgresql.service' if needs_database else ''}",
         "Wants=network-online.target",
         "# Restarted for ever: a node that is down says nothing to anybody.",
@@ -68,7 +68,7 @@ def unit(site: Site, file: Path, program: Path, user: str) -> str:
         "[Service]",
         "Type=notify",
         "NotifyAccess=main",
-        f"ExecStartPre=+/usr/bin/install -d -m 0755 -o {user} {_word(str(site.state_dir))}",
+        f"ExecStartPre=+/usr/bin/install -d -m 0755 -o {user} {' '.join(_word(str(path)) for path in own)}",
         f"ExecStart={_word(str(program))} serve {_word(str(file))}",
         "Restart=always",
         "RestartSec=1",
