@@ -150,11 +150,11 @@ class Console:
 
 @asynccontextmanager
 async def console(
-    folder: Path, *, mode: str = "drill", website: Mapping[str, Any] | None = None, host: str = "127.0.0.1"
+    folder: Path, *, mode: str = "drill", website: Mapping[str, Any] | None = None, host: str = "127.0.0.1", **more: Any
 ) -> AsyncIterator[Console]:
     """Inside `async with`, headquarters is open. `website`: what its settings say instead of a site that works.
 
-    `host` is what browsers call it: passkeys need a name.
+    `host` is what browsers call it: passkeys need a name. `more` is what else the site file says.
     """
     public, door = f"127.0.0.1:{free_port()}", f"{host}:{free_port()}"
     tokens = {name: new_token()[1] for name in (WRITER, APPROVER)}
@@ -171,6 +171,7 @@ async def console(
             {"name": "職員0004", "roles": ["approver"], "token_hash": tokens[APPROVER]},
         ],
         "channels": {"website": {"folder": str(folder / "site"), "url": url, **(website or {})}},
+        **more,
     }
     text = yaml.safe_dump(described, allow_unicode=True).encode()
     site = bind_site(text, "site.yaml", folder, {kind: channel.Settings for kind, channel in node.kinds().items()})

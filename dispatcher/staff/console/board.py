@@ -13,7 +13,7 @@ from aiohttp import web
 
 from dispatcher.channel import Probe
 from dispatcher.staff.console.attention import WATCH, Reading, attention, silence
-from dispatcher.staff.console.frame import CONSOLE, Console, fragment, render, sitting, words
+from dispatcher.staff.console.frame import CONSOLE, Console, fragment, render, sealed, sitting, words
 from dispatcher.staff.console.guard import fields, is_local
 from dispatcher.staff.console.live import LIVE
 from dispatcher.staff.console.outline import Outline
@@ -67,6 +67,7 @@ async def _values(request: web.Request, person: Person) -> Mapping[str, Any]:
     return {
         "tasks": (await attention(watch, person, t)).tasks,
         "found": found,
+        "by_hand": await _by_hand(console, person, found),
         "drafts": reading.drafts,
         "place": partial(console.path.city.say, language=t("ja", "en-US")),
         "lamps": lamps(console, reading, found, t),
@@ -101,6 +102,13 @@ def _lamp(
     return "done", t("正常", "up"), ""
 
 
+async def _by_hand(
+    console: Console, person: Person, found: Sequence[Outline]
+) -> Sequence[tuple[Outline, Sequence[Any]]]:
+    """For each live alert, the systems without a link: who did it and when, or that nobody has yet."""
+    return [(outline, await console.desk.ticks(person, outline.identifier)) for outline in found]
+
+
 # -- acts --------------------------------------------------------------------------------------------------------------
 
 
@@ -121,7 +129,15 @@ async def calls(request: web.Request) -> web.StreamResponse:
     """What the script asks every few seconds: how many things wait, and whether they may be heard."""
     who = sitting(request)
     now = await attention(request.app[WATCH], who.person, who.words)
-    html = fragment(request.app[CONSOLE], "alarm.html", who.words, attention=now, here="")
+    here = request.query.get("from", "/")
+    html = fragment(
+        request.app[CONSOLE],
+        "alarm.html",
+        who.words,
+        seal=sealed(who),
+        attention=now,
+        here=here if is_local(here) else "/",
+    )
     return web.json_response({"count": len(now.tasks), "sounds": now.sounds, "html": html})
 
 

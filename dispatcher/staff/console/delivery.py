@@ -217,11 +217,10 @@ async def _retraction(
 ) -> web.Response:
     console, t, person = request.app[CONSOLE], words(request), sitting(request).person
     found = await _outline(request, request.match_info["id"])
+    typed = Typed(verb=Verb.RETRACT, of=found.identifier, areas=found.draft.quarters, note=note or NOTE)
     prepared = None
     try:
-        prepared = await console.desk.try_draft(
-            person, Typed(verb=Verb.RETRACT, of=found.identifier, note=note or NOTE)
-        )
+        prepared = await console.desk.try_draft(person, typed)
     except Refused as error:
         reason = reason or str(error)
     retracting: Draft = replace(found.draft, verb=Verb.RETRACT)

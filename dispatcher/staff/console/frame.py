@@ -21,8 +21,21 @@ from dispatcher.pages import Environment, Markup, environment
 from dispatcher.staff.console.attention import WATCH, attention
 from dispatcher.staff.console.room import CONSOLE, LANGUAGE, SITTING, Console, Sitting, sitting, words
 from dispatcher.staff.console.words import LEVELS, MODES, ROLES, Words
+from dispatcher.staff.rules import WORDS as ACTS
 
-__all__ = ["CONSOLE", "LANGUAGE", "SEAL", "SITTING", "Console", "Sitting", "fragment", "render", "sitting", "words"]
+__all__ = [
+    "CONSOLE",
+    "LANGUAGE",
+    "SEAL",
+    "SITTING",
+    "Console",
+    "Sitting",
+    "fragment",
+    "render",
+    "sealed",
+    "sitting",
+    "words",
+]
 
 _HERE = Path(__file__).parent
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".png": "image/png"}
@@ -66,11 +79,16 @@ async def render(request: web.Request, page: str, /, *, status: int = 200, **val
     return packed(request, html.encode(), "text/html; charset=utf-8", status)
 
 
-def fragment(console: Console, page: str, t: Words, /, **values: Any) -> str:
-    """A piece of a page, as the page itself includes it: what is sent when it has changed. It bears nobody's seal."""
+def sealed(who: Sitting) -> Markup:
+    """The hidden field by which a form is known to be this session's."""
+    return Markup('<input type="hidden" name="{}" value="{}">').format(SEAL, who.csrf)
+
+
+def fragment(console: Console, page: str, t: Words, /, *, seal: str = "", **values: Any) -> str:
+    """A piece of a page, as the page itself includes it: what is sent when it has changed. One for many bears no seal."""
     # In whole minutes, so that a piece in which only time has passed is the same piece.
     now = console.clock.now().replace(second=0, microsecond=0)
-    html: str = _pages().get_template(page).render(console=console, t=t, now=now, seal=Markup(), sitting=None, **values)
+    html: str = _pages().get_template(page).render(console=console, t=t, now=now, seal=seal, sitting=None, **values)
     return html
 
 
@@ -78,7 +96,7 @@ def fragment(console: Console, page: str, t: Words, /, **values: Any) -> str:
 def _pages() -> Environment:
     made = environment(_HERE / "pages")
     made.tests["counted_by"] = lambda kind, console: console.counts(kind)
-    made.globals |= {"asset": asset, "LEVELS": LEVELS, "ROLES": ROLES, "SEAL": SEAL}
+    made.globals |= {"asset": asset, "LEVELS": LEVELS, "ROLES": ROLES, "SEAL": SEAL, "ACTS": ACTS}
     return made
 
 

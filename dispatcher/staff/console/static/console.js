@@ -56,7 +56,7 @@
   }
   async function ask() {
     try {
-      const answer = await fetch("/calls", { headers: { Accept: "application/json" } });
+      const answer = await fetch(`/calls?from=${encodeURIComponent(location.pathname)}`, { headers: { Accept: "application/json" } });
       if (answer.status === 401) return ended();
       const told = await answer.json();
       if (told.html.trim() !== alarm.dataset.was) replace(alarm, told.html);
