@@ -1,0 +1,117 @@
+"""A whole city for a browser: the node with its six media and their receivers, on a loop of its own, and four people who can sign in.
+
+The people are there before any browser is: two admins are founded at the machine, the other two are proposed by one of them,
+approved by the other, and enrol themselves, as on a new node.
+"""
+
+import asyncio
+import math
+import threading
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyotp
+import uvloop
+from argon2.profiles import CHEAPEST
+
+from dispatcher.clock import SystemClock
+from dispatcher.staff.accounts import Accounts
+from dispatcher.staff.accounts.passwords import Passwords
+from dispatcher.staff.sessions import Person
+from drills.stage import Stage, stage
+
+WRITER, APPROVER, ADMIN, OTHER_ADMIN = "職員0001", "職員0002", "職員0003", "職員0004"
+ROLES: Mapping[str, tuple[str, ...]] = {
+    WRITER: ("originator",),
+    APPROVER: ("approver",),
+    ADMIN: ("admin",),
+    OTHER_ADMIN: ("admin",),
+}
+PASSWORD = "雨のふる日は 長ぐつで 三本の橋をわたる"
+STEP_S = 30
+START_S = 60.0
+
+T = TypeVar("T")
+
+
+class City:
+    """`start` returns when everybody can sign in; `run` is something of the node's own, on its loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._secrets: dict[str, str] = {}
+        self._recovery: dict[str, list[str]] = {}
+        self._used: dict[str, int] = {}
+        self._is_open = threading.Event()
+        self._failed: list[BaseException] = []
+        self._thread = threading.Thread(target=self._work, name="city")
+        self.stage: Stage
+        self.accounts: Accounts
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.stage.site.control.listen}"
+
+    @property
+    def worlds(self) -> Mapping[str, Any]:
+        return self.stage.worlds
+
+    def start(self) -> None:
+        self._thread.start()
+        assert self._is_open.wait(START_S), "the city did not come up"
+        assert not self._failed, self._failed
+
+    def stop(self) -> None:
+        if not self._failed:
+            self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join(START_S)
+
+    def run(self, work: Coroutine[Any, Any, T], within_s: float = 30.0) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(within_s)
+
+    def person(self, name: str) -> Person:
+        return Person(name, ROLES[name])
+
+    def second_factor(self, name: str) -> str:
+        """What this person's app shows and has not been used yet; a recovery code where half a minute would have to pass."""
+        # The next step's code is taken as well, and the last one's unless it runs out while it is being typed.
+        now_s = SystemClock().now().timestamp()
+        first, last = math.floor((now_s + 3) / STEP_S) - 1, math.floor(now_s / STEP_S) + 1
+        step = max(first, self._used.get(name, 0) + 1)
+        if step > last:
+            return self._recovery[name].pop()
+        self._used[name] = step
+        return pyotp.TOTP(self._secrets[name]).at(step * STEP_S)
+
+    def _work(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._live())
+        except BaseException as error:
+            self._failed.append(error)
+            raise
+        finally:
+            self._is_open.set()
+
+    async def _live(self) -> None:
+        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        async with stage(self._folder) as self.stage:
+            await self._invite()
+            self._is_open.set()
+            await self._stopped.wait()
+
+    async def _invite(self) -> None:
+        """With passwords that cost little to make; the node keeps them again, at its own price, at the first sign-in."""
+        running = self.stage.node
+        self.accounts = Accounts(running.ledger, SystemClock(), "drill", passwords=Passwords(CHEAPEST))
+        for name in (ADMIN, OTHER_ADMIN):
+            enrolling, enrolled = await self.accounts.at_machine.found(name, ROLES[name], PASSWORD)
+            self._secrets[name], self._recovery[name] = enrolling.secret, list(enrolled.recovery_codes)
+        for name in (WRITER, APPROVER):
+            what = {"name": name, "roles": list(ROLES[name])}
+            proposal = await self.accounts.proposals.propose(self.person(ADMIN), "add", what)
+            code = (await self.accounts.proposals.approve(self.person(OTHER_ADMIN), proposal.id)).handed_over
+            self._secrets[name] = (await self.accounts.own.enrolling(code)).secret
+            enrolled = await self.accounts.own.enrol(code, PASSWORD, self.second_factor(name))
+            self._recovery[name] = list(enrolled.recovery_codes)
