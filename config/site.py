@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 from config.binding import bind, effective
 from config.cities import cities
+from config.directory import Directory
 from config.document import load, parse
 from config.intake.settings import Intake
 from config.marks import LISTENS
@@ -163,8 +164,10 @@ class Site:
     drill_ends: str | None = None
     """RFC 3339. A drill node sends nothing after it, so that nothing rehearsed outlives its drill."""
     operators: Operators = field(default_factory=Operators)
-    intake: Intake | None = None
-    """Telegrams of other services; without it none is read."""
+    directory: Directory | None = None
+    """The city's own sign-in, beside the accounts of this node."""
+    intake: Intake = field(default_factory=Intake)
+    """Telegrams of other services; without a source none is read."""
 
     @property
     def dsn(self) -> str:

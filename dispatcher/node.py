@@ -20,6 +20,8 @@ from config.cities import load
 from config.site import Site
 from dispatcher.channel import Channel, Limits, Surroundings
 from dispatcher.clock import Clock, SystemClock
+from dispatcher.intake.sources import Sources, post
+from dispatcher.intake.taking import Intake, rules_of
 from dispatcher.ledger import Event, Ledger
 from dispatcher.ledgers import open_ledger
 from dispatcher.listening import listening
@@ -30,6 +32,7 @@ from dispatcher.path import Path
 from dispatcher.residents.bulletin import bulletin
 from dispatcher.staff import api, console
 from dispatcher.staff.accounts import Accounts
+from dispatcher.staff.accounts.oidc import Issuer
 from dispatcher.staff.accounts.roles import Scope
 from dispatcher.staff.console.live import LIVE
 from dispatcher.staff.desk import Desk
@@ -98,7 +101,8 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         ends = datetime.fromisoformat(site.drill_ends) if site.drill_ends else None
         path = Path(mode, city, channels, ledger, clock, sender, web, Renderer(channels), ends)
         people = [Person(p.name, tuple(p.roles), p.token_hash) for p in site.staff]
-        accounts = Accounts(ledger, clock, mode.name, people, origin=site.control.origin)
+        directory = await stack.enter_async_context(Issuer(site.directory, clock)) if site.directory else None
+        accounts = Accounts(ledger, clock, mode.name, people, origin=site.control.origin, directory=directory)
         gates = Gates(ledger, clock)
         await gates.read()
         desk = Desk(path, gates, accounts.is_fresh_factor)
@@ -111,6 +115,9 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         live = staff[LIVE]
         figures = metrics.Metrics(ledger, clock, mode=mode.name, node=site.node, readers=lambda: live.readers)
         staff.add_subapp(metrics.PATH, metrics.application(figures, _measurers(accounts)))
+        intake = Intake(desk, ledger, clock, rules_of(site.city, site.intake.policy, site.intake.oldest))
+        if site.intake.post is not None:
+            staff.add_subapp(post.PREFIX, post.application(intake, site.intake.post, accounts.bearer))
         await stack.enter_async_context(listening(staff, *_address(site.control.listen)))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         lanes = {CLOCK: TIMERS, **{kind: channel.limits for kind, channel in channels.items()}}
@@ -119,6 +126,7 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
             tasks.create_task(ledger.run(gates.over(lanes, CLOCK), figures.timing(path.attempt))),
             tasks.create_task(_hasten(ledger, returned, clock)),
             tasks.create_task(standing.run()),
+            tasks.create_task(Sources(intake, site.intake, clock).run()),
         ]
         await ledger.append(Event("node.started", "", {"mode": mode.name, "channels": sorted(channels)}))
         log.info("node.started", mode=mode.name, site=site.node)

@@ -9,7 +9,7 @@ Source: 気象庁防災情報XMLフォーマット 個別コード表; OASIS CAP
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from config.cities import check_code
@@ -23,6 +23,8 @@ _EXACT: Final = (Rank.MUNICIPALITY, Rank.CLUSTER, Rank.PREFECTURE, Rank.REGION)
 _INTENSITY = "震度"
 _MARGIN = 0.05
 """Degrees around the city within which a foreign outline is looked at."""
+MOST_CORNERS = 1_000
+"""Of all shapes around the city that are compared corner by corner; no warning of a city comes near it."""
 _SIDES = 64
 """Corners of a circle."""
 Point = tuple[float, float]
@@ -103,8 +105,15 @@ def _along(statement: Statement, places: Places) -> Iterator[str]:
 def quarters_of(areas: Sequence[Area], city: City) -> tuple[str, ...]:
     """Codes of the quarters that CAP areas meet: by code, else by shape, else by name, in the gazetteer's order."""
     met: set[str] = set()
-    for area in areas:
-        met |= set(_by_code(area, city)) or set(_by_shape(area, city)) or set(_by_name(area, city))
+    compared = 0
+    for area in dict.fromkeys(areas):
+        found = set(_by_code(area, city))
+        for ring in [] if found else _rings(area, city):
+            compared += len(ring)
+            found |= set(_in_ring(ring, city, is_exact=compared <= MOST_CORNERS))
+        met |= found or set(_by_name(area, city))
+        if len(met) == len(city.quarters):
+            break
     return tuple(code for code in city.quarters if code in met)
 
 
@@ -117,24 +126,33 @@ def _by_code(area: Area, city: City) -> Iterator[str]:
             yield from city.quarters
 
 
-def _by_shape(area: Area, city: City) -> Iterator[str]:
+def _rings(area: Area, city: City) -> Iterator[list[Point]]:
+    """What of the area's shapes lies around the city. A foreign outline may have 40,000 corners; of most of them none is left."""
+    south, west, north, east = _box([p for outline in city.outline for p in outline])
+    around = south - _MARGIN, west - _MARGIN, north + _MARGIN, east + _MARGIN
     for polygon in area.polygons:
-        yield from _in_ring([(float(latitude), float(longitude)) for latitude, longitude in polygon], city)
+        yield clipped([(float(latitude), float(longitude)) for latitude, longitude in polygon], around)
     for circle in area.circles:
-        yield from _in_ring(_round(circle), city)
+        yield clipped(_round(circle), around)
 
 
-def _in_ring(ring: Sequence[Point], city: City) -> tuple[str, ...]:
-    """A foreign outline may have 40,000 corners; what is left of it around the city has few."""
-    points = [p for outline in city.outline for p in outline]
-    box = (
-        min(p[0] for p in points) - _MARGIN,
-        min(p[1] for p in points) - _MARGIN,
-        max(p[0] for p in points) + _MARGIN,
-        max(p[1] for p in points) + _MARGIN,
-    )
-    cut = clipped(ring, box)
-    return in_polygon(city, cut) if len(cut) >= 3 else ()
+def _in_ring(ring: Sequence[Point], city: City, *, is_exact: bool) -> tuple[str, ...]:
+    """Quarters that the ring touches; those that its box touches where comparing more corners would take too long."""
+    if len(ring) < 3:
+        return ()
+    south, west, north, east = _box(ring)
+    near = {}
+    for code, quarter in city.quarters.items():
+        low, left, high, right = _box(quarter.outline or [(quarter.latitude, quarter.longitude)])
+        if low <= north and high >= south and left <= east and right >= west:
+            near[code] = quarter
+    return in_polygon(replace(city, quarters=near), ring) if is_exact else tuple(near)
+
+
+def _box(points: Sequence[Point]) -> tuple[float, float, float, float]:
+    """South, west, north, east."""
+    latitudes, longitudes = [p[0] for p in points], [p[1] for p in points]
+    return min(latitudes), min(longitudes), max(latitudes), max(longitudes)
 
 
 def clipped(ring: Sequence[Point], box: tuple[float, float, float, float]) -> list[Point]:

@@ -11,7 +11,6 @@ Source: design.md §7, §9; issue "Shows" 4.
 """
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from dispatcher.intake.decide import Decision, Known, Lane, after, decide, event
 from dispatcher.intake.jma import MAX_BYTES
 from dispatcher.intake.places import concern
 from dispatcher.intake.taking import Rules, read, rules_of
-from dispatcher.staff.cli import say
+from dispatcher.staff.cli.command import output, shown
 
 INVALID = 2
 
@@ -132,20 +131,23 @@ def add(commands: Any, site_of: Callable[[Path], Site]) -> None:
         metavar="live|drill|both",
         help="whose eyes look (default: the site's; else both)",
     )
-    replaying.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    output(replaying)
     replaying.set_defaults(run=lambda args: _run(args, site_of))
 
 
 def _run(args: argparse.Namespace, site_of: Callable[[Path], Site]) -> int:
     site = site_of(args.site) if args.site is not None else None
-    policy = site.intake.policy if site is not None and site.intake is not None else PEOPLE_ONLY.name
+    policy = site.intake.policy if site is not None else PEOPLE_ONLY.name
     rules = rules_of(site.city if site is not None else cities()[0], policy)
     lane = Lane(args.mode) if args.mode else Lane(site.mode) if site is not None else Lane.BOTH
     replayed = list(replay(args.paths, rules, lane))
-    if args.output == "json":
-        say.line(json.dumps({"telegrams": [asdict(one) for one in replayed]}, ensure_ascii=False))
-    else:
-        for one in replayed:
-            say.line(f"{one.decision:<8} {one.type or '?':<7} {one.status or '?'}  {one.file}")
-            say.line(f"         {one.template or '-'}  {one.area or '-'}  {one.reason}")
+    lines = [
+        line
+        for one in replayed
+        for line in (
+            f"{one.decision:<8} {one.type or '?':<7} {one.status or '?'}  {one.file}",
+            f"         {one.template or '-'}  {one.area or '-'}  {one.reason}",
+        )
+    ]
+    shown(args, {"telegrams": [asdict(one) for one in replayed]}, lines)
     return INVALID if any(not one.type for one in replayed) else 0

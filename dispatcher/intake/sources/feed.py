@@ -113,7 +113,7 @@ class FeedSource:
         """
         try:
             since = datetime.fromtimestamp(self._clock.now().timestamp() - self._oldest_s, JST)
-            found = entries(data, self._settings.url)
+            found = list(entries(data, self._settings.url))
         except InvalidInput as error:
             raise OSError(f"no Atom feed: {error}") from None
         return sorted((entry for entry in found if entry.updated >= since), key=lambda entry: entry.updated)

@@ -39,7 +39,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def application(intake: Intake[Any], settings: Post, find: Find) -> web.Application:
     """The application, to be mounted at PREFIX."""
-    app = web.Application(middlewares=[_problems], client_max_size=MAX_BYTES)
+    app = web.Application(middlewares=[_problems])
     app.router.add_post("", _Door(intake, Trust(settings.signers), find).post)
     return app
 
@@ -60,7 +60,7 @@ class _Door:
         async with self._room:
             try:
                 async with asyncio.timeout(BODY_WITHIN_S):
-                    data = await request.read()
+                    data = await _body(request)
             except TimeoutError:
                 raise web.HTTPRequestTimeout(text="本文が届きません (the body did not arrive)") from None
             taken = await self._intake.take(data, f"post {bearer.person.name}", self._trust)
@@ -73,6 +73,16 @@ class _Door:
         bearer = await self._find(token.strip())
         bearer.require(Scope.INTAKE)
         return bearer
+
+
+async def _body(request: web.Request) -> bytes:
+    """One byte more than a message may have is enough to refuse it."""
+    data = bytearray()
+    async for chunk in request.content.iter_chunked(65_536):
+        data += chunk
+        if len(data) > MAX_BYTES:
+            break
+    return bytes(data)
 
 
 def _answered(taken: Taken) -> web.Response:
