@@ -21,6 +21,7 @@ from dispatcher.staff.accounts import factors, throttle
 from dispatcher.staff.accounts.acts import Acts
 from dispatcher.staff.accounts.at_machine import AtMachine
 from dispatcher.staff.accounts.names import key_of, legible
+from dispatcher.staff.accounts.oidc import Issuer
 from dispatcher.staff.accounts.own import Own
 from dispatcher.staff.accounts.passkeys import Passkeys
 from dispatcher.staff.accounts.passwords import Passwords
@@ -52,7 +53,10 @@ class Listed:
 
 
 class Accounts:
-    """Who may sit at the desk of one node. `origin` is where browsers reach the console, for passkeys."""
+    """Who may sit at the desk of one node.
+
+    `origin` is where browsers reach the console, for passkeys; `directory` the city's own, open, where there is one.
+    """
 
     def __init__(
         self,
@@ -63,7 +67,9 @@ class Accounts:
         *,
         origin: str = "http://localhost:8181",
         passwords: Passwords | None = None,
+        directory: Issuer | None = None,
     ) -> None:
+        self.directory = directory
         self._ledger = ledger
         self._clock = clock
         self._mode = mode_name

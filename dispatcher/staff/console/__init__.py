@@ -28,6 +28,7 @@ from dispatcher.staff.console import (
     by_hand,
     compose,
     delivery,
+    directory,
     own,
     preview,
     progress,
@@ -56,6 +57,7 @@ ROOMS = (
     progress,
     admin,
     own,
+    directory,
 )
 
 

@@ -39,7 +39,7 @@ UPLOAD_BYTES = 12_000_000
 """Of a form with one picture (≤ 10 MB)."""
 LANGUAGE_COOKIE = "todoke-language"
 YEAR_S = 31_536_000
-OPEN = ("/signin", "/static/", "/passkey", "/enrol")
+OPEN = ("/signin", "/static/", "/passkey", "/enrol", "/directory")
 """What anybody may ask for: the way in."""
 HELD = "_held"
 """The field in which a form is carried through the sign-in."""

@@ -1,20 +1,32 @@
 """登録 and 自分の設定 through real HTTP: somebody new comes in, and looks after their own way in, without a script."""
 
 import re
+from urllib.parse import urlencode
 
 import pyotp
 import pytest
+import pytest_asyncio
 
+from dispatcher.clock import SystemClock
 from dispatcher.staff.sessions import Person
 from tests.servers.chromium import chromium
 from tests.servers.console import APPROVER, PASSWORD, ROLES, WRITER, console, until
+from tests.servers.oidc_provider import CLIENT, REDIRECT, SECRET, providing
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 NEW = "職員0021"
 WORDS = "野川の水位は 毎朝7時に見る"
 
 
-@pytest.fixture
-async def open_console(tmp_path):
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def open_console(tmp_path_factory):
+    """One node for all that leaves its two admins as they are."""
+    async with console(tmp_path_factory.mktemp("shared")) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own_console(tmp_path):
     async with console(tmp_path) as opened:
         yield opened
 
@@ -68,8 +80,8 @@ async def test_a_guessed_enrolment_code_shows_nothing(open_console, code):
             assert "<script>" not in page.text
 
 
-async def test_a_password_is_changed_with_the_old_one_and_every_session_ends(open_console):
-    async with open_console.signed_in(WRITER) as browser, open_console.signed_in(WRITER) as other:
+async def test_a_password_is_changed_with_the_old_one_and_every_session_ends(own_console):
+    async with own_console.signed_in(WRITER) as browser, own_console.signed_in(WRITER) as other:
         page = await browser.open("/own")
         wrong = await browser.send(page, "/own/password", _old="ちがうパスワードです", _new=WORDS, _again=WORDS)
         assert wrong.status == 401
@@ -77,19 +89,19 @@ async def test_a_password_is_changed_with_the_old_one_and_every_session_ends(ope
         done = await browser.send(wrong, "/own/password", _old=PASSWORD, _new=WORDS, _again=WORDS)
         assert done.url.endswith("/signin")
         assert (await other.get("/own")).status == 303
-        code = open_console.codes[WRITER].pop()
+        code = own_console.codes[WRITER].pop()
         inside = await browser.send(done, "/signin", name=WRITER, password=WORDS, code=code)
         assert WRITER in inside.text
 
 
-async def test_recovery_codes_are_drawn_anew_and_shown_once(open_console):
-    async with open_console.signed_in(WRITER) as browser:
+async def test_recovery_codes_are_drawn_anew_and_shown_once(own_console):
+    async with own_console.signed_in(WRITER) as browser:
         page = await browser.send(await browser.open("/own"), "/own/recovery")
         codes = [code.text for code in page.tree.xpath("//main//ol//code")]
         assert len(codes) == 10
         assert codes[0] not in (await browser.open("/own")).text
-        open_console.codes[WRITER][:] = codes
-    async with open_console.signed_in(WRITER) as browser:
+        own_console.codes[WRITER][:] = codes
+    async with own_console.signed_in(WRITER) as browser:
         assert "残り 9" in (await browser.open("/own")).words
 
 
@@ -110,8 +122,8 @@ async def test_a_token_for_the_command_line_is_made_shown_once_and_ended(open_co
             await open_console.accounts.bearer(token)
 
 
-async def test_another_phone_is_set_up_from_inside(open_console):
-    async with open_console.signed_in(WRITER) as browser:
+async def test_another_phone_is_set_up_from_inside(own_console):
+    async with own_console.signed_in(WRITER) as browser:
         page = await browser.send(await browser.open("/own"), "/own/app")
         app = pyotp.TOTP(secret_of(page))
         done = await browser.send(page, "/enrol/finish", code=app.now(), _password=WORDS, _again=WORDS)
@@ -183,3 +195,46 @@ async def shows(tab, path, words):
     return await tab.value(
         f"document.readyState === 'complete' && location.pathname === '{path}' && document.body.innerText.includes('{words}')"
     )
+
+
+# -- the city's directory ------------------------------------------------------------------------------------------------
+
+
+async def test_staff_of_the_citys_directory_come_in_through_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIRECTORY_SECRET", SECRET)
+    async with providing(SystemClock()) as provider:
+        directory = {
+            "issuer": provider.url,
+            "client_id": CLIENT,
+            "client_secret": {"env": "DIRECTORY_SECRET"},
+            "redirect_url": REDIRECT,
+            "roles": {"bosai-shonin": ["approver"]},
+        }
+        async with console(tmp_path, directory=directory) as opened, opened.browser() as browser:
+            provider.who = {"preferred_username": "職員0031", "groups": ["bosai-shonin"], "amr": ["mfa"]}
+            assert "/directory/leave" in (await browser.open("/signin")).text
+            left = await browser.get("/directory/leave")
+            assert left.status == 303
+            assert "SameSite=Lax" in left.headers["Set-Cookie"]
+            assert "HttpOnly" in left.headers["Set-Cookie"]
+            back = f"/directory?{urlencode(provider.visit(left.headers['Location']))}"
+            async with opened.browser() as other:
+                stolen = await other.get(back)
+                assert stolen.status == 401
+                assert (await other.get("/own")).status == 303
+            arrived = await browser.get(back)
+            assert arrived.status == 200, (
+                "a page, not a redirect: a browser led from another site keeps Strict cookies back"
+            )
+            assert "職員0031" in (await browser.open("/")).text
+            assert "市の認証基盤" in (await browser.open("/own")).words
+            again = await browser.get(back)
+            assert again.status == 401
+
+
+async def test_without_a_directory_nobody_is_led_anywhere(open_console):
+    async with open_console.browser() as browser:
+        assert "/directory" not in (await browser.open("/signin")).text
+        for path in ("/directory/leave", "/directory?code=x&state=y"):
+            page = await browser.get(path)
+            assert page.status == 404
