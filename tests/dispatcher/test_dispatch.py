@@ -12,6 +12,7 @@ from dispatcher.ledger import Event, IssuedAlert, NewDelivery
 from dispatcher.model.audience import Destination
 from dispatcher.model.delivery import Priority
 from dispatcher.model.draft import State, Verb
+from dispatcher.model.mode import Drill
 from dispatcher.node import kinds, running
 from dispatcher.steps.accept import Typed, accept
 from drills.world.ports import free_port
