@@ -31,14 +31,19 @@ def save(
     if event is None and kind not in UNWITNESSED:
         raise ValueError(f"a {kind} needs its event: without one nobody could say who wrote it")
     place = {"kind": kind, "key": key}
-    row = t.connection.execute(_IT, {"of_kind": kind, "of_key": key}).one_or_none()
+    it = {"of_kind": kind, "of_key": key}
+    row = t.connection.execute(_IT, it).one_or_none()
     if expected_version != (row.version if row is not None and row.body != GONE else 0):
         raise _changed(kind, key)
+    if body is None and event is None:
+        # Nobody vouches for it, so nothing has to stand in its place: what is swept away every day leaves no row behind.
+        t.connection.execute(_AWAY, it)
+        return 0
     version = 1 if row is None else row.version + 1
     text = GONE if body is None else canonical(dict(body))
     new = {"version": version, "body": text, **t.written_by}
     if row is not None:
-        t.connection.execute(_NEXT, {**new, "of_kind": kind, "of_key": key})
+        t.connection.execute(_NEXT, {**new, **it})
     elif not t.connection.execute(_new(t.dialect), {**place, **new}).rowcount:
         raise _changed(kind, key)
     if event is not None:
@@ -58,6 +63,7 @@ def _new(dialect: Dialect) -> Any:
 _IS_IT = sa.and_(records.c.kind == sa.bindparam("of_kind"), records.c.key == sa.bindparam("of_key"))
 _IT = sa.select(records).where(_IS_IT).with_for_update()
 _NEXT = records.update().where(_IS_IT)
+_AWAY = records.delete().where(_IS_IT)
 
 
 def one(connection: sa.Connection, kind: str, key: str) -> tuple[int, Mapping[str, Any]]:

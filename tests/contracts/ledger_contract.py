@@ -210,6 +210,10 @@ class LedgerContract(ABC):
         version = await ledger.save_record("session", "s", 0, {"seen": 1}, said("session.opened", ""))
         await ledger.save_record("session", "s", version, {"seen": 2}, None)
         assert await ledger.verify() == []
+        for _ in range(2):
+            assert await ledger.save_record("idempotency", "k", 0, {}, None) == 1, "what was swept away left no row"
+            assert await ledger.save_record("idempotency", "k", 1, None, None) == 0
+        assert await ledger.records("idempotency") == []
         with pytest.raises(ValueError, match="needs its event"):
             await ledger.save_record("account", "a", 0, {}, None)
 
