@@ -10,6 +10,7 @@ Source: design.md §9; OWASP Authentication Cheat Sheet; NIST SP 800-63B-4.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -113,13 +114,19 @@ class Accounts:
         counters = (throttle.of_name(key, place if is_known else None), throttle.of_place(place))
         await self._throttle.begin(counters)
         usable = account if account is not None and not account.is_disabled else None
-        is_right = await self._passwords.is_right(password, usable.password if usable else None)
+        try:
+            is_right = await self._passwords.is_right(password, usable.password if usable else None)
+        except Throttled:
+            await self._throttle.uncount(counters)
+            raise
         used = self._used(usable, code) if usable is not None and is_right else None
         if used is None:
             await self._refused(account, "password", remote)
             raise Unauthenticated(WRONG)
         if used.password is not None and self._passwords.is_outdated(used.password):
-            used = replace(used, password=await self._passwords.keep(password))
+            # Where too many wait, the next sign-in does it: nobody who was right is sent away for this.
+            with suppress(Throttled):
+                used = replace(used, password=await self._passwords.keep(password))
         return await self._let_in(used, "password", counters, remote, agent)
 
     def passkey_options(self, remote: str) -> Mapping[str, Any]:

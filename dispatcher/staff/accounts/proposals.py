@@ -21,7 +21,7 @@ from dispatcher.clock import Clock
 from dispatcher.errors import NotFound, Refused
 from dispatcher.ledger import Event, Ledger
 from dispatcher.staff.accounts.acts import FORMS, Acts, AdminAct, shaped
-from dispatcher.staff.accounts.names import legible
+from dispatcher.staff.accounts.names import key_of, legible
 from dispatcher.staff.rules import Role
 from dispatcher.staff.sessions import Person
 
@@ -130,7 +130,7 @@ class Proposals:
         """
         _require_admin(by)
         proposal = await self.one(identifier)
-        if by.name == proposal.by:
+        if key_of(by.name) == key_of(proposal.by):
             raise Refused("自分の提案は承認できません。別の管理者が行ってください (another admin must approve)")
         if proposal.state is ProposalState.PENDING:
             await self._acts.check_again(proposal.act, proposal.what)

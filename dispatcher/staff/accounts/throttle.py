@@ -98,6 +98,11 @@ class Throttle:
         for counter in counters:
             await self._change(counter, -1 if counter.free == FREE_OF_ADDRESS else None)
 
+    async def uncount(self, counters: Sequence[Counter]) -> None:
+        """The attempt was not looked at after all: each counter loses what it was charged, and no more."""
+        for counter in counters:
+            await self._change(counter, -1)
+
     async def _change(self, counter: Counter, by: int | None) -> None:
         for _ in range(MAX_RACES):
             version, body = await self._kept(counter)

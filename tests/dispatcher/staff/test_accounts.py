@@ -1,6 +1,7 @@
 """Coming in with a name, a password and a code: who is let in, who is not, and what nobody learns from it."""
 
 import asyncio
+import threading
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from dispatcher.staff.accounts.passwords import Passwords
 from dispatcher.staff.accounts.throttle import place_of, wait_s
 from dispatcher.staff.sessions import Person, new_token
 from tests.accounts import ADMIN_1, ADMIN_2, HALL, PASSWORD, QUICK, STRANGER, accounts_on, admin, room_at
+from tests.contracts.ledger_contract import until
 from tests.servers.postgres import postgres
 
 __all__ = ["postgres"]
@@ -192,6 +194,24 @@ async def test_a_flood_of_passwords_waits_or_is_turned_away():
     assert len(turned_away) == 10
     assert turned_away[0].http_status == 429
     assert await checking.is_right("x" * 20, await checking.keep("x" * 20))
+
+
+async def test_who_was_turned_away_in_a_flood_is_not_taken_for_a_guesser(room):
+    checking, go_on = Passwords(QUICK), threading.Event()
+    accounts = accounts_on(room.ledger, room.clock, passwords=checking)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(passwords.AT_ONCE):
+            checking._threads.submit(go_on.wait)
+        flood = [
+            tasks.create_task(checking.is_right("x" * 20, None))
+            for _ in range(passwords.AT_ONCE + passwords.MAX_WAITING)
+        ]
+        await until(lambda: checking.computed == len(flood))
+        for _ in range(10):
+            with pytest.raises(Throttled, match="5秒"):
+                await accounts.sign_in(ADMIN_1, PASSWORD, "000000", STRANGER, "")
+        go_on.set()
+    assert await accounts.sign_in(ADMIN_1, PASSWORD, room.next_code(ADMIN_1), STRANGER, "")
 
 
 # -- the throttle ------------------------------------------------------------------------------------------------------
