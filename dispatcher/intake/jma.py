@@ -191,10 +191,12 @@ def _item(item: Element, context: Rank | None) -> Iterator[Statement]:
         kinds += category.all("Kind")
         last += category.all("LastKind")
     before = next((k for k in map(_kind, last) if k.name), None)
+    said = []
+    for element in kinds:
+        earlier = before or next((k for k in map(_kind, element.all("LastKind")) if k.name), None)
+        said.append((_kind(element), _phase(element, earlier), earlier))
     for place in _places(item, context):
-        for kind in kinds:
-            earlier = before or next((k for k in map(_kind, kind.all("LastKind")) if k.name), None)
-            yield Statement(_kind(kind), place, _phase(kind, earlier), earlier)
+        yield from (Statement(kind, place, phase, earlier) for kind, phase, earlier in said)
 
 
 def _places(item: Element, context: Rank | None) -> Iterator[Place]:

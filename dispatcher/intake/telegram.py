@@ -104,3 +104,8 @@ class Telegram:
     """False for what carries no announcement at all (CAP Ack and Error)."""
     quarters: tuple[str, ...] | None = None
     """CAP alone, whose places are shapes: the city's quarters that it meets. None: `statements` say where."""
+
+    @property
+    def name(self) -> str:
+        """How people call it: JMA's by its kind, another service's by what it says."""
+        return (self.headline if self.format == "CAP" else self.title) or self.title

@@ -86,7 +86,7 @@ async def remember(
     if draft is not None:
         drafts = [*(d for d in drafts if d.identifier != draft.identifier), draft][-MOST_DRAFTS:]
     body = {
-        "title": telegram.title,
+        "title": telegram.name,
         "event": telegram.event_id or telegram.series,
         "status": telegram.status,
         "serial": now.serial,

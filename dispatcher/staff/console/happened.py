@@ -88,9 +88,18 @@ GRAVE = frozenset(
         "gate.closed",
         "rendering.differs",
         "draft.stale",
+        "intake.refused",
     }
 )
-MACHINE = MANY | {"session.opened", "session.closed", "factor.used", "page.owed", "page.told", "alarm.silenced"}
+MACHINE = MANY | {
+    "session.opened",
+    "session.closed",
+    "factor.used",
+    "page.owed",
+    "page.told",
+    "alarm.silenced",
+    "intake.forgotten",
+}
 """What only somebody who looks for it wants to read."""
 
 
@@ -192,6 +201,14 @@ _SAID: Mapping[str, Callable[[Facts, Words, Callable[[str], str]], str]] = Mappi
         "session.opened": lambda _f, t, _: t("サインインした", "signed in"),
         "session.closed": lambda _f, t, _: t("サインアウトした", "signed out"),
         "proposal.made": lambda f, t, _: t(f"管理の提案：{f.get('act', '')}", f"proposed: {f.get('act', '')}"),
+        "intake.taken": lambda f, t, _: t(
+            f"電文「{f.get('title', '')}」を受けた：{f.get('reason', '')}",
+            f"took the telegram “{f.get('title', '')}”: {f.get('decision', '')}",
+        ),
+        "intake.refused": lambda f, t, _: t(
+            f"電文を断った（{f.get('source', '')}）：{'、'.join(map(str, f.get('reasons', ())))}",
+            f"refused a telegram ({f.get('source', '')}): {', '.join(map(str, f.get('reasons', ())))}",
+        ),
         "node.started": lambda _f, t, _: t("節点が動き出した", "the node started"),
         "rendering.differs": lambda f, t, title: t(
             f"{title(str(f.get('channel', '')))}：承認した見え方と違う",
