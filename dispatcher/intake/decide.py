@@ -23,6 +23,8 @@ from dispatcher.model.draft import ENDING, Verb
 
 _EXACT = frozenset({Rank.MUNICIPALITY, Rank.CLUSTER})
 """How exactly the city must be named before a policy may send without a person."""
+_SILENCE = timedelta(hours=3)
+"""An event that was silent for so long, and counts from a lower number, is another one."""
 _LIFTED = "解除"
 """A kind that names nothing else: whatever the telegram announces, it is over."""
 _FORCE = frozenset({Phase.ACTIVE, Phase.CONTINUED})
@@ -171,7 +173,7 @@ def _out_of_order(telegram: Telegram, known: Known | None) -> str:
     if telegram.digest == known.digest:
         return "同じ電文を受け取り済みです (a duplicate)"
     if telegram.event_id and telegram.serial is not None and known.serial is not None:
-        if telegram.serial < known.serial:
+        if telegram.serial < known.serial and not _begins_again(telegram, known):
             return f"第{known.serial}報のあとに第{telegram.serial}報が届きました (older than what is known)"
         if telegram.serial > known.serial:
             return ""
@@ -179,6 +181,12 @@ def _out_of_order(telegram: Telegram, known: Known | None) -> str:
         return f"{known.reported:%d日%H:%M} の電文のあとに {telegram.reported:%d日%H:%M} の電文が届きました (older)"
     is_repeated = telegram.reported == known.reported and telegram.info_type is known.info_type
     return "同じ報を受け取り済みです (a duplicate)" if is_repeated else ""
+
+
+def _begins_again(telegram: Telegram, known: Known) -> bool:
+    """Some events are one name for ever (東京都土砂災害警戒情報): after the last one is over, they count from 1 again."""
+    later = telegram.reported - known.reported
+    return later > _SILENCE or (known.template is None and later > timedelta(0))
 
 
 def _too_old(telegram: Telegram, now: datetime | None, oldest: timedelta) -> str:

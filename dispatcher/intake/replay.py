@@ -11,6 +11,7 @@ Source: design.md §7, §9; issue "Shows" 4.
 """
 
 import argparse
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from dispatcher.intake.taking import Rules, read, rules_of
 from dispatcher.staff.cli.command import output, shown
 
 INVALID = 2
+_CODE = re.compile(r"(?:^|_)([A-Z]{4}\d\d)(?:_|$)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,16 @@ def replay(paths: Sequence[Path], rules: Rules, lane: Lane) -> Iterator[Replayed
             yield Replayed(name, "", "", "ignored", f"電文として受け取れません: {reasons} (refused)", None, "")
             continue
         area = rules.city.say(decision.quarters, "ja") if decision.template is not None else ""
-        yield Replayed(name, decision.type, status, decision.outcome, decision.reason, decision.template, area)
+        yield Replayed(
+            name, _type(decision.type, path), status, decision.outcome, decision.reason, decision.template, area
+        )
+
+
+def _type(said: str, path: Path) -> str:
+    """The type's code: as the table has it, finer where the file's own name is (VXKO72), and that name's for an unknown title."""
+    named = _CODE.search(path.stem)
+    is_code = _CODE.fullmatch(said) is not None
+    return named[1] if named is not None and (not is_code or named[1][:4] == said[:4]) else said
 
 
 def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:

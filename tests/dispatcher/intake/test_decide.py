@@ -1,5 +1,6 @@
 """What each telegram asks of the desk: over all of JMA's samples, over telegrams of our own, and over what a policy may send."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -291,6 +292,19 @@ def test_an_older_serial_that_comes_late_changes_nothing():
     node.take(warning)
     decision = node.take(late)
     assert (decision.outcome, "older" in decision.reason) == (Outcome.IGNORED, True)
+
+
+def test_an_event_that_is_one_name_for_ever_counts_again_from_one():
+    soil = Weather(
+        title="土砂災害警戒情報", event_id="東京都土砂災害警戒情報", says=((MITAKA, (("警戒", "3", "発表"),)),)
+    )
+    lifted = ((MITAKA, (("解除", "1", "解除"),)),)
+    assert outcomes(
+        replace(soil, serial="4"),
+        soil.later(60, serial="5", says=lifted),
+        soil.later(90, serial="1"),  # the next one, the same night
+        soil.later(500, serial="1"),  # and one whose end was never heard of
+    ) == [Outcome.DRAFT, Outcome.LIFT, Outcome.DRAFT, Outcome.DRAFT]
 
 
 def test_without_an_event_the_time_tells_the_order():

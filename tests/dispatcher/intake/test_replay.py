@@ -124,3 +124,14 @@ def test_a_file_name_cannot_move_the_cursor(capsys, tmp_path):
     path.write_bytes(Weather().xml())
     assert main(["intake", "replay", str(path)]) == 0
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_type_is_told_by_the_files_name_where_the_table_has_none_or_a_wider_one(capsys, tmp_path):
+    river = Weather(title="指定河川洪水予報", says=((("荒川", "830303000900"), (("氾濫警報", "30", "発表"),)),))
+    for name, telegram in {
+        "20260914_0_VXKO72_130000": river,
+        "20260914_0_VPFD51_130000": Weather(title="府県天気予報"),
+        "20260914_0_VXSE53_130000": Weather(),  # somebody named it wrongly: what it says is what it is
+    }.items():
+        (tmp_path / f"{name}.xml").write_bytes(telegram.xml())
+    assert [t["type"] for t in replay(capsys, tmp_path)[1]] == ["VPFD51", "VXKO72", "VPWW54"]
