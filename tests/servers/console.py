@@ -54,6 +54,9 @@ class Page:
     def form(self, action: str) -> dict[str, str]:
         """Every field of the form that goes there, as it stands."""
         (form,) = self.tree.xpath(f'//form[@action="{action}"]')
+        for area in form.xpath(".//textarea"):
+            # A browser leaves out the line break right after the tag (HTML Standard §13.1.2.5); libxml2 does not know that.
+            area.text = (area.text or "").removeprefix("\n")
         return dict(form.form_values())
 
 
@@ -76,8 +79,9 @@ class Browser:
 
     async def post(self, path: str, fields: Mapping[str, str], **headers: str) -> Page:
         """A form of our own page, as a browser sends it; the answer as it is."""
-        said = {"Origin": self.url, "Sec-Fetch-Site": "same-origin", **headers}
-        said = {name.replace("_", "-"): value for name, value in said.items() if value}
+        said = {"Origin": self.url, "Sec-Fetch-Site": "same-origin"}
+        said |= {name.replace("_", "-"): value for name, value in headers.items()}
+        said = {name: value for name, value in said.items() if value}
         async with self.session.post(self.url + path, data=fields, headers=said, allow_redirects=False) as answer:
             return await self._page(answer)
 
