@@ -4,11 +4,13 @@ import asyncio
 import datetime as dt
 import io
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+import trustme
 from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -146,10 +148,12 @@ class Publisher:
         self.broken: set[str] = set()
         self.packed = False
 
-    def add(self, name: str, telegram: Weather, href: str = "", updated: dt.datetime | None = None) -> None:
+    def add(
+        self, name: str, telegram: Weather, href: str = "", updated: dt.datetime | None = None, kind="application/xml"
+    ) -> None:
         self.telegrams[name] = telegram.xml()
         at = (updated or telegram.reported).isoformat()
-        link = f'<link type="application/xml" href="{href or f"/data/{name}.xml"}"/>'
+        link = f'<link type="{kind}" href="{href or f"/data/{name}.xml"}"/>'
         self.entries.append(f"<entry><id>urn:{name}</id><title>{name}</title><updated>{at}</updated>{link}</entry>")
 
     async def feed(self, request: web.Request) -> web.Response:
@@ -169,11 +173,16 @@ class Publisher:
         return web.Response(body=self.telegrams[name], content_type="application/xml")
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
+    async def serving(self, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
         app = web.Application()
         app.add_routes([web.get("/feed.xml", self.feed), web.get("/data/{name}.xml", self.telegram)])
-        async with listening(app, "127.0.0.1", 0) as (host, port):
-            yield f"http://{host}:{port}/feed.xml"
+        runner = web.AppRunner(app, handle_signals=False)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+            yield f"http{'s' if context else ''}://127.0.0.1:{runner.addresses[0][1]}/feed.xml"
+        finally:
+            await runner.cleanup()
 
 
 async def test_a_feed_is_asked_with_its_etag_and_each_entry_is_fetched_once(tmp_path):
@@ -218,6 +227,28 @@ async def test_an_entry_that_fails_is_asked_again_and_holds_up_no_other(tmp_path
         await source.look()
         assert publisher.asked[-2:] == [("feed", 200), ("bad", 200)]
         assert await drafts(at) == 2
+
+
+async def test_a_feed_of_cap_is_read_over_tls_from_whom_its_name_belongs_to_and_its_signer_signed(tmp_path):
+    ca = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.crt"))
+    key, made, pinned = certificate(tmp_path, "pref")
+    publisher = Publisher()
+    for name, data in {"signed": signed(ORDER, key, made), "unsigned": ORDER}.items():
+        publisher.add(name, Weather(), kind="application/cap+xml")
+        publisher.telegrams[name] = data
+    async with desk(tmp_path) as (at, intake), publisher.serving(context) as url:
+        stranger = FeedSource(intake, Feed(url=url), at.clock, oldest_s=HOURS)
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await stranger.look()
+        known = Feed(url=url, ca=tmp_path / "ca.crt", signers=(pinned,))
+        await FeedSource(intake, known, at.clock, oldest_s=HOURS).look()
+        assert await taken(at) == ["draft"]
+        (refused,) = await at.events("intake.refused")
+        assert "pinned" in refused.facts["reasons"][0]
+        assert "unsigned.xml" in refused.facts["source"]
 
 
 @pytest.mark.parametrize("packed", [True, False])
