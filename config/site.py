@@ -164,6 +164,8 @@ class Site:
     drill_ends: str | None = None
     """RFC 3339. A drill node sends nothing after it, so that nothing rehearsed outlives its drill."""
     operators: Operators = field(default_factory=Operators)
+    accounts_key: Secret | None = None
+    """Seals what staff's authenticator apps share with the node; the same on every node of a ledger, and never changed alone."""
     directory: Directory | None = None
     """The city's own sign-in, beside the accounts of this node."""
     intake: Intake = field(default_factory=Intake)
@@ -183,6 +185,8 @@ class Site:
             yield from (("ledger", reason) for reason in _ledger(self.ledger))
         yield from self._staffing()
         yield from self._drill_end()
+        if self.accounts_key is not None and len(self.accounts_key.reveal()) < 32:
+            yield "accounts_key", "32 random characters are needed, as `openssl rand -base64 32` prints them"
         if self.residents.listen == self.control.listen:
             yield "control", "the residents' and the staff's listener cannot be the same address"
         if not self.channels:

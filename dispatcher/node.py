@@ -102,7 +102,15 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         path = Path(mode, city, channels, ledger, clock, sender, web, Renderer(channels), ends)
         people = [Person(p.name, tuple(p.roles), p.token_hash) for p in site.staff]
         directory = await stack.enter_async_context(Issuer(site.directory, clock)) if site.directory else None
-        accounts = Accounts(ledger, clock, mode.name, people, origin=site.control.origin, directory=directory)
+        accounts = Accounts(
+            ledger,
+            clock,
+            mode.name,
+            people,
+            origin=site.control.origin,
+            directory=directory,
+            key=site.accounts_key,
+        )
         gates = Gates(ledger, clock)
         await gates.read()
         desk = Desk(path, gates, accounts.is_fresh_factor)

@@ -81,6 +81,14 @@ def test_what_a_site_may_not_say_is_named_with_its_line(old, new, problem):
     assert not any("canary" in reason for reason in found)
 
 
+def test_a_short_key_for_the_accounts_is_refused_without_showing_it(monkeypatch):
+    monkeypatch.setenv("ACCOUNTS_KEY", "canary")
+    found = reasons(SITE.replace("channels:", "accounts_key: {env: ACCOUNTS_KEY}\nchannels:"))
+    assert found == [
+        "site.yaml:11: accounts_key: 32 random characters are needed, as `openssl rand -base64 32` prints them"
+    ]
+
+
 def test_a_wrong_unit_in_a_channel_hides_nothing_of_the_rest():
     found = reasons(
         SITE.replace("city-hall", "City").replace("[approver]", "[viewer]").replace("{folder", "{timeout: 5, folder")

@@ -5,7 +5,7 @@ node of a site, and each change has its event in the chain.
 
     names · roles          what a person may be called and be
     passwords · factors · passkeys        what a person proves it with: one door to each library
-    register · sessions · tokens · throttle       what the ledger keeps of it
+    register · sealing · sessions · tokens · throttle       what the ledger keeps of it
     acts · proposals       what takes two admins          own       what each does alone
     oidc                   the city's own directory, where there is one
     command · qr           `todoke user`

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from config.secret import Secret
 from dispatcher.clock import Clock
 from dispatcher.errors import NotFound, Refused, StaleHash, Throttled, Unauthenticated
 from dispatcher.ledger import Event, Ledger
@@ -29,6 +30,7 @@ from dispatcher.staff.accounts.passwords import Passwords
 from dispatcher.staff.accounts.proposals import Proposals
 from dispatcher.staff.accounts.register import KNOWN_PLACES, Account, Register
 from dispatcher.staff.accounts.roles import require_fit
+from dispatcher.staff.accounts.sealing import Seal
 from dispatcher.staff.accounts.sessions import Session, Sessions
 from dispatcher.staff.accounts.throttle import Counter, Throttle
 from dispatcher.staff.accounts.tokens import Bearer, Tokens
@@ -56,7 +58,8 @@ class Listed:
 class Accounts:
     """Who may sit at the desk of one node.
 
-    `origin` is where browsers reach the console, for passkeys; `directory` the city's own, open, where there is one.
+    `origin` is where browsers reach the console, for passkeys; `directory` the city's own, open, where there is one; `key` seals
+    what must be read back (sealing.py).
     """
 
     def __init__(
@@ -69,13 +72,15 @@ class Accounts:
         origin: str = "http://localhost:8181",
         passwords: Passwords | None = None,
         directory: Issuer | None = None,
+        key: Secret | None = None,
     ) -> None:
         self.directory = directory
         self._ledger = ledger
         self._clock = clock
         self._mode = mode_name
         self._site_people = tuple(site_people)
-        self._register = Register(ledger)
+        self._key = key
+        self._register = Register(ledger, Seal(key))
         self._passwords = passwords or Passwords()
         self._origin = origin
         self._passkeys = Passkeys(origin, clock)
@@ -93,7 +98,14 @@ class Accounts:
         Wrong answers are counted in the real one all the same, or a rehearsal would be the place to guess at codes.
         """
         same = Accounts(
-            ledger, self._clock, self._mode, self._site_people, origin=self._origin, passwords=self._passwords
+            ledger,
+            self._clock,
+            self._mode,
+            self._site_people,
+            origin=self._origin,
+            passwords=self._passwords,
+            directory=self.directory,
+            key=self._key,
         )
         same._throttle = self._throttle
         return same

@@ -7,7 +7,7 @@ Source: design.md §9; NIST SP 800-63B-4 §4.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from dispatcher.errors import NotFound, Refused
 from dispatcher.ledger import Event, Ledger
 from dispatcher.staff.accounts.names import key_of, named
+from dispatcher.staff.accounts.sealing import Seal
 from dispatcher.staff.rules import Role
 from dispatcher.staff.sessions import Person
 
@@ -99,14 +100,15 @@ def new_account(name: str, roles: Sequence[str], now: datetime) -> Account:
 class Register:
     """The accounts of one ledger."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, seal: Seal) -> None:
         self._ledger = ledger
+        self._seal = seal
 
     async def find(self, key: str) -> Account | None:
         if not key:
             return None
         try:
-            return Account.from_body(key, *await self._ledger.read_record(KIND, key))
+            return self._opened(Account.from_body(key, *await self._ledger.read_record(KIND, key)))
         except NotFound:
             return None
 
@@ -123,15 +125,29 @@ class Register:
 
     async def all(self) -> Sequence[Account]:
         """In the order of their keys."""
-        return [Account.from_body(*record) for record in await self._ledger.records(KIND)]
+        return [self._opened(Account.from_body(*record)) for record in await self._ledger.records(KIND)]
 
     async def save(self, account: Account, event: Event) -> Account:
         """Raises StaleHash if it was changed meanwhile; `version` 0 is new."""
-        version = await self._ledger.save_record(KIND, account.key, account.version, account.body(), event)
+        body = self._turned(account, self._seal.close).body()
+        version = await self._ledger.save_record(KIND, account.key, account.version, body, event)
         return replace(account, version=version)
 
     async def remove(self, account: Account, event: Event) -> None:
         await self._ledger.save_record(KIND, account.key, account.version, None, event)
+
+    def _opened(self, account: Account) -> Account:
+        return self._turned(account, self._seal.open)
+
+    @staticmethod
+    def _turned(account: Account, turn: Callable[[str, str], str]) -> Account:
+        """The account with what its app shares turned over: sealed to be written, opened to be used."""
+        secret, waiting = account.totp_secret, account.enrolment
+        return replace(
+            account,
+            totp_secret=None if secret is None else turn(secret, account.key),
+            enrolment=None if waiting is None else replace(waiting, secret=turn(waiting.secret, account.key)),
+        )
 
     async def require_two_admins(self, without: Account) -> None:
         """Raise Refused if too few admins remained: nothing could then be approved any more."""

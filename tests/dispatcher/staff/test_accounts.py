@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from config.secret import Secret
 from dispatcher.errors import InvalidInput, Refused, Throttled, Unauthenticated
+from dispatcher.ledger import Event
 from dispatcher.ledgers.rehearsal import Rehearsal
 from dispatcher.staff.accounts import passwords, sessions
 from dispatcher.staff.accounts.names import key_of, named
@@ -59,6 +61,33 @@ async def test_what_the_ledger_keeps_opens_nothing(room):
     assert PASSWORD not in accounts
     assert "$argon2id$" in accounts
     assert not any(code.replace("-", "") in accounts for code in room.recovery[ADMIN_1])
+
+
+async def test_a_copy_of_the_ledger_opens_nobodys_app(tmp_path):
+    key, other = Secret("そらいろの かさ"), Secret("ちがう かさ")
+    async with room_at(f"sqlite:///{tmp_path / 'ledger.db'}", key=key) as room:
+        handed_over = await room.decide("add", {"name": "職員0003", "roles": ["viewer"]})
+        secrets = [room.secrets[ADMIN_1], (await room.accounts.own.enrolling(handed_over)).secret]
+        kept = str(await room.ledger.records("account"))
+        assert kept.count("sealed-1:") == 3
+        assert not any(secret in kept for secret in secrets)
+        assert await room.sign_in(ADMIN_1)
+        for wrong in (other, None):
+            with pytest.raises(Refused, match="accounts_key"):
+                await accounts_on(room.ledger, room.clock, key=wrong).sign_in(ADMIN_1, PASSWORD, "000000", HALL, "")
+        version, body = await room.ledger.read_record("account", ADMIN_2)
+        _, mine = await room.ledger.read_record("account", ADMIN_1)
+        moved = {**body, "totp_secret": mine["totp_secret"]}
+        await room.ledger.save_record("account", ADMIN_2, version, moved, Event("account.moved", ""))
+        with pytest.raises(Refused, match="accounts_key"):
+            await room.accounts.sign_in(ADMIN_2, PASSWORD, room.next_code(ADMIN_1), HALL, "")
+
+
+async def test_a_key_may_be_set_later(room):
+    sealed = accounts_on(room.ledger, room.clock, key=Secret("そらいろの かさ"))
+    assert await sealed.sign_in(ADMIN_1, PASSWORD, room.next_code(ADMIN_1), HALL, "")
+    assert str(await room.ledger.read_record("account", ADMIN_1)).count("sealed-1:") == 1
+    assert await sealed.sign_in(ADMIN_1, PASSWORD, room.next_code(ADMIN_1), HALL, "")
 
 
 @pytest.mark.parametrize(
