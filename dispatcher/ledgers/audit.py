@@ -107,9 +107,10 @@ class _Said:
         if "moved" in proof:
             before = self.moves.get(proof["moved"]["identifier"], ("", ""))
             self.moves[proof["moved"]["identifier"]] = max(before, (row.at, proof["moved"]["state"]))
-        ended = {**facts.get("to", {}), DeliveryState.SUPERSEDED.value: proof.get("superseded", [])}
+        ended = {DeliveryState.SUPERSEDED.value: proof.get("superseded", [])}
+        # Other events say "to" as well, and mean a person.
         if row.name in {"deliveries.moved", "deliveries.reclaimed"}:
-            ended[DeliveryState.SUPERSEDED.value] = facts["to"].get(DeliveryState.SUPERSEDED.value, [])
+            ended = {DeliveryState.SUPERSEDED.value: [], **facts["to"]}
             self.words |= {(row.subject, words) for words in facts.get("words", [])}
         for state, ids in ended.items():
             if state not in OPEN:

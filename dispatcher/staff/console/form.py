@@ -233,7 +233,7 @@ def is_reviewed(template: Template | None, name: str) -> bool:
 def place_of(where: str) -> str:
     """The id of the field that a finding belongs to: `info[ja].headline` → `w-ja-headline`; "" if it is about the whole."""
     if found := re.fullmatch(r"info\[([A-Za-z-]+)\]\.(.+)", where):
-        language, name = found[1], found[2].partition("[")[0]
+        language, name = found[1], found[2].partition("[")[0].removeprefix("todoke:")
         return f"w-{language}-{name}" if name in TEXTS else _PLACES.get(name, "")
     if found := re.fullmatch(r"words\.([A-Za-z-]+)\.(\w+)", where):
         return f"w-{found[1]}-{found[2]}" if found[2] in TEXTS else _PLACES.get(found[2], "")
