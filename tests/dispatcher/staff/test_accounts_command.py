@@ -22,6 +22,8 @@ from dispatcher.model.mode import Drill
 from dispatcher.staff.accounts import Accounts
 from dispatcher.staff.accounts.qr import as_svg, in_terminal
 from tests.accounts import ADMIN_1, ADMIN_2, HALL, PASSWORD
+from tests.servers.console import APPROVER, WRITER, console
+from tests.servers.console import PASSWORD as CONSOLE_PASSWORD
 
 SITE = """\
 mode: drill
@@ -52,6 +54,7 @@ def todoke(capsys, monkeypatch):
 
     def run(*arguments):
         monkeypatch.setattr(sys, "stdin", io.StringIO())
+        capsys.readouterr()
         code = main(["user", *map(str, arguments)])
         said = capsys.readouterr()
         return subprocess.CompletedProcess(arguments, code, said.out, said.err)
@@ -208,7 +211,39 @@ def test_no_argument_takes_a_password(capsys):
             main(["user", verb, "--help"])
         helped = capsys.readouterr().out
         assert not re.search(r"--password(?!-file)", helped), verb
-        assert "example:" in helped
+        assert "example)" in helped
+
+
+async def test_through_the_running_node_one_admin_proposes_and_another_approves(todoke, tmp_path, monkeypatch):
+    for name in ("TODOKE_TOKEN", "TODOKE_TOKEN_FILE", "TODOKE_NODE"):
+        monkeypatch.delenv(name, raising=False)
+    async with console(tmp_path) as opened:
+        tokens = {}
+        for name in (WRITER, APPROVER):
+            session = await opened.accounts.sign_in(name, CONSOLE_PASSWORD, opened.codes[name].pop(), HALL, "")
+            tokens[name] = tmp_path / f"{name}.token"
+            tokens[name].write_text(await opened.accounts.own.new_token(session, "端末", ["read", "admin"], 1), "utf-8")
+
+        async def asks(name, *words):
+            return await asyncio.to_thread(
+                todoke, *words, "--node", opened.url, "--token-file", tokens[name], "-o", "json"
+            )
+
+        proposed = await asks(WRITER, "add", "職員0021", "--role", "viewer")
+        assert proposed.returncode == 3, proposed.stderr + proposed.stdout
+        identifier = json.loads(proposed.stdout)["proposal"]["id"]
+        own = await asks(WRITER, "approve", identifier)
+        assert own.returncode == 5
+        done = await asks(APPROVER, "approve", identifier)
+        assert done.returncode == 0, done.stderr + done.stdout
+        handed_over = json.loads(done.stdout)["handed_over"]
+        assert (await opened.accounts.own.enrolling(handed_over)).name == "職員0021"
+        listed = json.loads((await asks(WRITER, "list")).stdout)["people"]
+        assert ("職員0021", "enrolling") in [(p["name"], p["state"]) for p in listed]
+        proposed = json.loads((await asks(WRITER, "disable", "職員0021")).stdout)["proposal"]["id"]
+        assert (await asks(APPROVER, "reject", proposed, "--reason", "まだ要ります")).returncode == 0
+        states = {p["id"]: p["state"] for p in json.loads((await asks(WRITER, "proposals")).stdout)["proposals"]}
+        assert states == {identifier: "done", proposed: "rejected"}
 
 
 def test_a_qr_code_reads_as_what_it_says():
