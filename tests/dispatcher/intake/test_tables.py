@@ -60,7 +60,7 @@ def test_a_level_before_a_kind_is_taken_off_and_said_again():
     ("old", "new", "reason"),
     [
         ("template: tornado-advisory", "template: tornado", "'tornado': no such template"),
-        ("template: tornado-advisory", "templat: tornado-advisory", "unknown key; did you mean template?"),
+        ("template: tornado-advisory", "templates: tornado-advisory", "unknown key; did you mean template?"),
         ("level: 4, hazard: landslide}", "level: 6, hazard: landslide}", "there are 1, 2, 3, 4, 5"),
         ("hazard: tornado", "hazard: godzilla", "'godzilla' is not accepted"),
         (", because: 震度２以下は知らせません", "", "say why residents are not told of it"),
