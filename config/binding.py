@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 
 import yaml
 
-from config import units
+from config import former, units
 from config.document import ConfigError, Node, Problem
 from config.secret import Secret
 
@@ -200,12 +200,14 @@ class _Binder:
                 return self._wrong(node, path, f"{where} is no file of {_SECRET_BYTES} bytes at most")
             if about.st_mode & stat.S_IROTH:
                 return self._wrong(node, path, f"{where} can be read by everybody; chmod 600 it")
-            text = file.read_text(encoding="utf-8").strip()
+            text, formers = file.read_text(encoding="utf-8").strip(), former.read(file)
         except UnicodeDecodeError:
             return self._wrong(node, path, f"{where}: not UTF-8")
         except OSError as error:
             return self._wrong(node, path, f"{where}: {error.strerror or error}")
-        return Secret(text, f"file {where}", file) if text else self._wrong(node, path, f"{where} is empty")
+        except ValueError as error:
+            return self._wrong(node, path, str(error))
+        return Secret(text, f"file {where}", file, formers) if text else self._wrong(node, path, f"{where} is empty")
 
 
 def _at(path: str, name: str) -> str:

@@ -90,7 +90,7 @@ class EmailList(Channel[M, Settings]):
         await self._refresh()
         host, _, port = self.settings.listen.rpartition(":")
         async with AsyncExitStack() as stack:
-            door = application(self._sender, self._leave)
+            door = application(self._sender, self._leave, self.surroundings.clock.now)
             await stack.enter_async_context(listening(door, host.strip("[]"), int(port)))
             stack.callback(self._relay.close)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -216,7 +216,7 @@ class EmailList(Channel[M, Settings]):
             address=s.sender,
             list_id=s.list_id,
             unsubscribe_url=s.unsubscribe_url,
-            secret=s.secret.reveal(),
+            secret=s.secret,
         )
 
     @cached_property

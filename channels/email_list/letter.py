@@ -19,6 +19,7 @@ from functools import cached_property
 from typing import Final
 from urllib.parse import quote
 
+from config.secret import Secret
 from dispatcher.model.alert import Added, Alert, Info
 from dispatcher.model.draft import Verb, verb_of
 
@@ -46,6 +47,10 @@ _LABELS = {
 }
 
 
+def _token(secret: str, address: str, purpose: str) -> str:
+    return hmac.digest(secret.encode(), f"{purpose}\0{address}".encode(), "sha256")[:16].hex()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
     """Who writes, and the keys that make what is personal. All the same for every mail of a site."""
@@ -55,7 +60,7 @@ class Sender:
     list_id: str
     """`kunren.bousai.example.jp`: the list's name, without angle brackets."""
     unsubscribe_url: str
-    secret: str
+    secret: Secret
 
     @property
     def domain(self) -> str:
@@ -63,7 +68,13 @@ class Sender:
 
     def token(self, address: str, purpose: str) -> str:
         """Proves that a link or a bounce is about this address: 128 bits in hex, which survives lower and upper case."""
-        return hmac.digest(self.secret.encode(), f"{purpose}\0{address}".encode(), "sha256")[:16].hex()
+        return _token(self.secret.reveal(), address, purpose)
+
+    def is_token(self, given: str, address: str, purpose: str, at: datetime) -> bool:
+        """Does it prove that, under the secret or a former one that still holds? All are compared, so the time tells nothing."""
+        seen = given.encode("utf-8", "replace")
+        tokens = [_token(text, address, purpose).encode() for text in self.secret.believed(at)]
+        return any([hmac.compare_digest(seen, token) for token in tokens])  # noqa: C419 - a generator would stop at the first
 
     def unsubscribe(self, address: str) -> str:
         """The link of RFC 8058: a POST to it is enough."""

@@ -5,8 +5,8 @@ Mail scanners open links, so opening one changes nothing. Who holds the link may
 Source: RFC 8058 §3.2, §5; RFC 2369 §3.2.
 """
 
-import hmac
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from html import escape
 
 from aiohttp import web
@@ -26,13 +26,15 @@ button{{font:inherit;padding:.6rem 1.2rem;min-height:48px}}</style>
 """
 
 
-def application(sender: Sender, leave: Callable[[str], Awaitable[None]]) -> web.Application:
+def application(
+    sender: Sender, leave: Callable[[str], Awaitable[None]], now: Callable[[], datetime]
+) -> web.Application:
     """`leave` makes it durable."""
 
     def asked(request: web.Request) -> str:
         """The address that the link is about. Raises HTTPForbidden where the key does not fit."""
         address, key = request.query.get("to", ""), request.query.get("key", "")
-        if not hmac.compare_digest(key.encode("utf-8", "replace"), sender.token(address, "unsubscribe").encode()):
+        if not sender.is_token(key, address, "unsubscribe", now()):
             raise web.HTTPForbidden(text=_page("リンクが正しくありません", _WRONG), content_type="text/html")
         return address
 

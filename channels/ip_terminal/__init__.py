@@ -15,7 +15,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -100,6 +100,7 @@ class Settings:
             yield "listen", "host:port is accepted, the port from 1 to 65535"
         try:
             signing_key(self.signing_key)
+            former_keys(self.signing_key)
         except ValueError as error:
             yield "signing_key", str(error)
         try:
@@ -109,6 +110,10 @@ class Settings:
                 yield "register", problem
         if self.wait <= 0:
             yield "wait", "more than 0 s is accepted"
+
+    def hands_out(self) -> Iterable[tuple[str, str]]:
+        """What the other side needs to know of each key of ours: the public key that terminals trust."""
+        yield "signing_key", Signer(signing_key(self.signing_key)[0]).public.hex()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -139,6 +144,11 @@ def signing_key(secret: Secret) -> tuple[bytes, str | None]:
     return seed, status
 
 
+def former_keys(secret: Secret) -> list[tuple[bytes, datetime]]:
+    """The seeds that signed before, each with the moment until which terminals may know no other."""
+    return [(signing_key(Secret(former.text))[0], former.until) for former in secret.formers]
+
+
 class IpTerminal(Channel[M, Settings]):
     """Notification terminals of one mode: another key, another register, another port than the other mode's."""
 
@@ -154,7 +164,7 @@ class IpTerminal(Channel[M, Settings]):
             raise ConfigError(
                 [Problem(self.settings.signing_key.source, 1, "channels.ip_terminal.signing_key", reason)]
             )
-        return Signer(seed)
+        return Signer(seed, former_keys(self.settings.signing_key))
 
     @cached_property
     def _register(self) -> Register:

@@ -15,7 +15,7 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -28,6 +28,8 @@ ROOT: Final = "mt/1"
 KEY_BYTES: Final = 32
 """Of a signing key's seed, a public key, a terminal's MAC key."""
 LARGEST_NOTICE_BYTES: Final = 65_536
+MOST_SIGNATURES: Final = 5
+"""On one notice: the current key's, and those of the keys that it replaced."""
 LARGEST_RECEIPT_BYTES: Final = 1_024
 LONGEST_ID: Final = 200
 """Characters of an alert's identifier."""
@@ -151,18 +153,32 @@ class Notice:
 
 
 class Signer:
-    """Signs notices with the 32-byte seed of an Ed25519 key."""
+    """Signs notices with the 32-byte seed of an Ed25519 key.
 
-    def __init__(self, seed: bytes) -> None:
+    While a key is being changed, each former one signs around it, so that the last signature is the one that terminals know
+    which have not been told of the new key yet. `formers`: seed, and until when, the newest first.
+    """
+
+    def __init__(self, seed: bytes, formers: Sequence[tuple[bytes, datetime]] = ()) -> None:
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self._formers = [(Ed25519PrivateKey.from_private_bytes(former), until) for former, until in formers]
         self.public = self._key.public_key().public_bytes_raw()
         self.key_id = key_id_of(self.public)
 
     def sign(self, notice: Notice) -> bytes:
         """The payload: the same notice always gives the same bytes."""
-        head = notice.body()[:-1]
-        signature = self._key.sign(_NOTICE_DOMAIN + head)
-        return head + _notice_tail(self.key_id, base64.b64encode(signature).decode())
+        payload = _signed(self._key, notice.body())
+        for former, until in self._formers:
+            # By the notice's own moment, not by the clock: what was approved is rendered again, byte for byte.
+            if notice.sent < until:
+                payload = _signed(former, payload)
+        return payload
+
+
+def _signed(key: Ed25519PrivateKey, payload: bytes) -> bytes:
+    head = payload[:-1]
+    signature = base64.b64encode(key.sign(_NOTICE_DOMAIN + head)).decode()
+    return head + _notice_tail(key_id_of(key.public_key().public_bytes_raw()), signature)
 
 
 class Verifier:
@@ -180,10 +196,7 @@ class Verifier:
         """
         if len(payload) > LARGEST_NOTICE_BYTES:
             raise Forged(f"a notice of more than {LARGEST_NOTICE_BYTES} bytes")
-        head, tail = payload[:-_NOTICE_TAIL_BYTES], payload[-_NOTICE_TAIL_BYTES:]
-        before, _, encoded = tail.rpartition(b'"sig":"')
-        if before + b'"sig":"' != _notice_tail(self.key_id, "")[:-2] or not encoded.endswith(b'"}'):
-            raise Forged(f"no signature of key {self.key_id}")
+        head, encoded = self._mine(payload)
         try:
             self._key.verify(base64.b64decode(encoded[:-2], validate=True), _NOTICE_DOMAIN + head)
         except (InvalidSignature, binascii.Error):
@@ -192,6 +205,18 @@ class Verifier:
             return _notice(json.loads(head + b"}"))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise Forged("signed, and yet no notice of version 1") from error
+
+    def _mine(self, payload: bytes) -> tuple[bytes, bytes]:
+        """What this key has signed, and its signature with what ends the object: the last one, or one further inside."""
+        for _ in range(MOST_SIGNATURES):
+            head, tail = payload[:-_NOTICE_TAIL_BYTES], payload[-_NOTICE_TAIL_BYTES:]
+            before, _, encoded = tail.rpartition(b'"sig":"')
+            if not encoded.endswith(b'"}') or not before.startswith(b',"kid":"'):
+                break
+            if before + b'"sig":"' == _notice_tail(self.key_id, "")[:-2]:
+                return head, encoded
+            payload = head + b"}"
+        raise Forged(f"no signature of key {self.key_id}")
 
 
 def key_id_of(public: bytes) -> str:

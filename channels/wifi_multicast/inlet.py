@@ -3,7 +3,8 @@
 Source: multicast/report.py; RFC 9110 §15.5.2, RFC 4918 §11.5.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from uuid import uuid4
 
 from aiohttp import web
@@ -32,9 +33,9 @@ def inlet(
         body = await request.read()
         try:
             # A name that is no station's gets the same answer, after the same work.
-            secret = secrets[name].reveal() if name in secrets else uuid4().hex
+            believed = secrets[name].believed(clock.now()) if name in secrets else (uuid4().hex,)
             after_s = stations[name].said_s if name in stations else 0
-            said = report.read(request.headers, body, secret, clock.now().timestamp(), after_s)
+            said = _read(request.headers, body, believed, clock.now().timestamp(), after_s)
         except BadReport as refused:
             log.warning("station.refused", reason=str(refused))
             return web.Response(status=401, text=f"{refused}\n")
@@ -47,3 +48,15 @@ def inlet(
     app = web.Application(client_max_size=report.MAX_BYTES)
     app.router.add_post("/stations/{station}", reported)
     return app
+
+
+def _read(headers: Mapping[str, str], body: bytes, believed: Sequence[str], now_s: float, after_s: int) -> Report:
+    """As report.read, under whichever of these secrets: while one is being changed there are two.
+
+    Raises:
+        BadReport: under none of them; why, under the current one.
+    """
+    for secret in believed[1:]:
+        with suppress(BadReport):
+            return report.read(headers, body, secret, now_s, after_s)
+    return report.read(headers, body, believed[0], now_s, after_s)

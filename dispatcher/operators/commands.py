@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dispatcher.operators import backup, doctor, migrate, restore, unit
+from dispatcher.operators import backup, doctor, migrate, restore, rotation, unit
 
 
 def add(commands: Any) -> None:
@@ -11,3 +11,4 @@ def add(commands: Any) -> None:
     migrate.add(commands)
     doctor.add(commands)
     unit.add(commands)
+    rotation.add(commands)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from config import former
 from config.binding import bind
 from config.document import Node, load, parse
 from config.secret import Secret
@@ -60,6 +61,8 @@ def kept(settings: Any) -> Iterator[Kept]:
     for where, value, mark in ((s.where, s.value, s.mark) for s in walk(settings)):
         if isinstance(value, Secret) and value.path is not None:
             yield Kept(f"{where}.file", value.path, is_secret=True)
+            if value.formers:
+                yield Kept(f"{where}.file{former.SUFFIX}", former.beside(value.path), is_secret=True)
         elif isinstance(value, Path):
             yield Kept(where, value, mark == "private", mark == "state", mark == "filled")
 

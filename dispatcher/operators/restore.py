@@ -23,6 +23,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from config import former
 from dispatcher.clock import SystemClock
 from dispatcher.errors import NotFound, Refused, Standby
 from dispatcher.ledger import Event
@@ -148,7 +149,7 @@ def _placings(files: Mapping[str, Path], head: Head, texts: Mapping[str, Path]) 
             where, _, rest = rest.partition("/")
             target = _below(texts[where], rest) if where in texts else None
         elif root == "files":
-            target = texts.get(rest)
+            target = texts.get(rest) or _former(rest, texts)
         if target is None:
             nowhere.append(f"{name}: サイトの設定に行き先がありません (the site file names no place for it)")
         else:
@@ -156,6 +157,12 @@ def _placings(files: Mapping[str, Path], head: Head, texts: Mapping[str, Path]) 
     if nowhere:
         raise Refused("\n".join(nowhere))
     return placings
+
+
+def _former(where: str, texts: Mapping[str, Path]) -> Path | None:
+    """What a secret was before stands beside it."""
+    path = texts.get(where.removesuffix(former.SUFFIX)) if where.endswith(former.SUFFIX) else None
+    return former.beside(path) if path is not None else None
 
 
 def _below(folder: Path, rest: str) -> Path | None:

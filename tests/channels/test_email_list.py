@@ -35,7 +35,7 @@ SENDER = Sender(
     address="kunren@bousai.example.jp",
     list_id="kunren.bousai.example.jp",
     unsubscribe_url="https://bousai.example.jp/unsubscribe",
-    secret="0123456789abcdef",
+    secret=Secret("0123456789abcdef"),
 )
 
 

@@ -35,6 +35,10 @@ class Node:
         blocks["channels"] = site["channels"] | blocks.get("channels", {})
         self.file.write_text(yaml.safe_dump(site | blocks, allow_unicode=True), "utf-8")
 
+    def blocks(self, kind):
+        """What the site file says of one channel."""
+        return yaml.safe_load(self.file.read_text("utf-8"))["channels"][kind]
+
     def site(self):
         return load_site(self.file, {kind: channel.Settings for kind, channel in node.kinds().items()})
 
@@ -44,7 +48,7 @@ class Node:
             yield running
 
     def todoke(self, *words):
-        return main([words[0], "--site", str(self.file), *words[1:]])
+        return main([*words, "--site", str(self.file)])
 
     async def beside(self, *words):
         """A command, while the node goes on."""

@@ -5,16 +5,18 @@ The only door to `cryptography.x509`.
 Source: RFC 5280 §4.1.2.5 (notAfter); facts.md §Wi-Fi multicast "Authentication" (a sender's key lives 30 days).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
 
+from config.former import Former
+from config.secret import Secret
 from config.site import Site
 from dispatcher.ledgers.beside import file_of
 from dispatcher.operators.doctor.finding import Finding, broken, good, mend
-from dispatcher.operators.kept import kept
+from dispatcher.operators.kept import kept, walk
 
 LARGEST_BYTES = 1_000_000
 _PEM = b"-----BEGIN CERTIFICATE-----"
@@ -39,12 +41,28 @@ def ends(site: Site, now: datetime) -> Iterator[Finding]:
     for one in kept(site):
         if one.path.is_file():
             yield from _certificates(one.where, one.path, now, warn_s)
+    for setting in walk(site):
+        formers = setting.value.formers if isinstance(setting.value, Secret) else ()
+        yield from _formers(setting.where, formers, now)
     for kind, settings in site.channels.items():
         try:
             for field, at in getattr(settings, "ends", tuple)():
                 yield _judged(f"channels.{kind}.{field}", at, now, warn_s)
         except ValueError as error:
             yield broken(f"鍵 key channels.{kind}", str(error), "鍵を入れ直してください (put in a usable key)")
+
+
+def _formers(where: str, formers: Sequence[Former], now: datetime) -> Iterator[Finding]:
+    """A key that is being changed: until when the one before is believed."""
+    what = f"前の鍵 former key {where}"
+    if held := [former for former in formers if former.holds(now)]:
+        yield good(
+            what, f"{max(f.until for f in held).astimezone(now.tzinfo):%Y-%m-%d %H:%M} まで有効です (believed until)"
+        )
+    elif formers:
+        yield mend(
+            what, "終わった鍵がまだ置いてあります (it has ended and still lies there)", f"todoke keys retire {where}"
+        )
 
 
 def _certificates(where: str, path: Path, now: datetime, warn_s: float) -> Iterator[Finding]:
