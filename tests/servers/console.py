@@ -18,6 +18,7 @@ import pyotp
 import yaml
 from argon2.profiles import CHEAPEST
 from lxml import html
+from yarl import URL
 
 from config.site import bind_site
 from dispatcher import node
@@ -115,9 +116,10 @@ class Console:
 
     @asynccontextmanager
     async def signed_in(self, name: str) -> AsyncIterator[Browser]:
+        """Somebody who came in a while ago."""
         async with self.browser() as browser:
-            page = await self.sign_in(browser, name)
-            assert page.status == 200, page.words
+            session = await self.accounts.sign_in(name, PASSWORD, self.codes[name].pop(), "127.0.0.1", "test")
+            browser.session.cookie_jar.update_cookies({"todoke-loopback": session.token}, URL(self.url))
             yield browser
 
     async def sign_in(self, browser: Browser, name: str) -> Page:

@@ -53,8 +53,10 @@ class _Topic:
 class Live:
     """Everybody who has a page open."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, slow_s: float = SLOW_S, session_s: float = SESSION_S) -> None:
         self._console = console
+        self._slow_s = slow_s
+        self._session_s = session_s
         self._generation = 0
         self._moved = asyncio.Condition()
         self._topics: dict[tuple[str, ...], _Topic] = {}
@@ -117,13 +119,13 @@ class Live:
         seen = request.headers.get("Last-Event-ID", "")
         clock, looked_s = self._console.clock, 0.0
         while not self._is_closing:
-            if clock.monotonic() - looked_s > SESSION_S or not looked_s:
+            if clock.monotonic() - looked_s > self._session_s or not looked_s:
                 if not await self._is_signed_in(request):
                     return
                 looked_s = clock.monotonic()
             generation = self._generation
             piece = await self._piece(place, make)
-            async with asyncio.timeout(SLOW_S):
+            async with asyncio.timeout(self._slow_s):
                 await response.write(b":\n\n" if piece.id == seen else piece.data)
             seen = piece.id
             await self._next(generation)
