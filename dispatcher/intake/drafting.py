@@ -63,7 +63,7 @@ class Drafting(Generic[M]):
         if alert is None and verb in ENDING:
             return None
         if verb not in ENDING:
-            verb = Verb.ISSUE if alert is None else verb if verb in ONE_PERSON else Verb.UPDATE
+            verb = await self._following(alert, decision, verb)
         of = alert.identifier if alert is not None else None
         typed = self._typed(telegram, decision, verb, of)
         last = await self._untouched(ours[-1]) if ours else None
@@ -113,6 +113,13 @@ class Drafting(Generic[M]):
                 return latest if Verb(latest.verb) is not Verb.RETRACT else None
             return latest if State(latest.state) in _ON_AIR and Verb(latest.verb) not in ENDING else None
         return None
+
+    async def _following(self, alert: IssuedAlert | None, decision: Decision, verb: Verb) -> Verb:
+        """What the desk calls it: a 訂正 is of the same kind of message, or it is a 更新 that two people send."""
+        if alert is None:
+            return Verb.ISSUE
+        before = Draft.from_body(*await self._ledger.draft(alert.identifier))
+        return verb if verb in ONE_PERSON and before.template == decision.template else Verb.UPDATE
 
     async def _untouched(self, drafted: Drafted) -> Draft | None:
         """The draft, if it stands as this system wrote it."""

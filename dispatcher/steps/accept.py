@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from config.city import City
-from config.templates import Template, causes, fill, load_templates
+from config.templates import FIELDS, Template, causes, fill, load_templates
 from dispatcher.clock import JST
 from dispatcher.errors import Finding, InvalidInput
-from dispatcher.model.draft import Draft, Verb, Wording
+from dispatcher.model.draft import ENDING, WORDS, Draft, Verb, Wording
 from dispatcher.model.mode import Mode
 from dispatcher.steps.approve import ISSUED
 
@@ -26,6 +26,8 @@ _NO_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 ORDERS_FROM = 4
 REVIEWED = ("event", "headline", "instruction", "short")
 """From 警戒レベル 4 on: what people are told to do is nobody's free text (名張市 2017: an internal memo at the highest class)."""
+TYPED = frozenset({*FIELDS, "cause", "shelters"})
+"""What may be said in `words`. Place, sender, telephone number and times come from the city and the clock alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,13 @@ def accept(
 ) -> Draft:
     """The draft, complete in every language of its template. `before` is the draft of the alert that it follows.
 
-    A template of the other mode is none here, and at 警戒レベル 4 and 5 the order itself keeps its reviewed words.
+    A template of the other mode is none here, one of another verb is none for this one, and at 警戒レベル 4 and 5 the order itself
+    keeps its reviewed words. A 訂正, which one person may send alone, keeps the template: another kind of message is a 更新.
 
     Raises:
         InvalidInput: each thing that is missing, unknown or wrong.
     """
-    findings: list[Finding] = []
+    findings = list(_follows(typed))
     quarters = _quarters(typed.areas, city, findings)
     template = _template(typed, before, mode, findings)
     expires = _moment(typed.expires, "expires", now, now + VALID_FOR, findings)
@@ -95,6 +98,16 @@ def accept(
         of=typed.of,
         author=author,
     )
+
+
+def _follows(typed: Typed) -> Iterator[Finding]:
+    """Every verb but 発表 says which alert it follows; 発表 follows none."""
+    if typed.verb is Verb.ISSUE and typed.of is not None:
+        yield Finding(
+            "of", "発表はほかの発表に続きません。更新にしてください (a first message follows none: make it an update)"
+        )
+    if typed.verb is not Verb.ISSUE and typed.of is None:
+        yield Finding("of", f"どの発表の{WORDS[typed.verb]}かを指定してください (say which alert it follows)")
 
 
 def _unwritable(typed: Typed) -> Iterator[Finding]:
@@ -133,6 +146,22 @@ def _template(typed: Typed, before: Draft | None, mode: type[Mode], findings: li
         )
         return None
     template = templates[name]
+    if typed.verb.value not in ({template.verb} if template.verb != Verb.ISSUE else _BEGINNING):
+        findings.append(
+            Finding(
+                "template",
+                f"{name} は{WORDS[Verb(template.verb)]}の文です。{WORDS[typed.verb]}には使えません "
+                f"(this template is for {template.verb})",
+            )
+        )
+    elif typed.verb is Verb.CORRECT and before is not None and name != before.template:
+        findings.append(
+            Finding(
+                "template",
+                f"訂正では文の種類（{before.template}）を変えられません。更新にしてください "
+                "(a correction keeps its template: make it an update)",
+            )
+        )
     if template.level is not None and template.level >= ORDERS_FROM:
         findings += [
             Finding(
@@ -146,6 +175,10 @@ def _template(typed: Typed, before: Draft | None, mode: type[Mode], findings: li
     return template
 
 
+_BEGINNING = frozenset(Verb) - ENDING
+"""Verbs that speak in the words of a 発表."""
+
+
 def _moment(text: str | None, where: str, now: datetime, default: datetime, findings: list[Finding]) -> datetime:
     if text is None:
         return default.replace(microsecond=0)
@@ -153,7 +186,8 @@ def _moment(text: str | None, where: str, now: datetime, default: datetime, find
         return (now + timedelta(seconds=int(span[1]) * _UNITS[span[2]])).replace(microsecond=0)
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        here = moment.astimezone(JST)
+    except (ValueError, OverflowError):
         findings.append(Finding(where, f"{text}: 2026-09-14T15:00+09:00 か 12 h のように書いてください (not a time)"))
         return default
     if moment.tzinfo is None:
@@ -161,7 +195,7 @@ def _moment(text: str | None, where: str, now: datetime, default: datetime, find
         return default
     if moment <= now:
         findings.append(Finding(where, f"{text}: もう過ぎています (already past)"))
-    return moment.astimezone(JST).replace(microsecond=0)
+    return here.replace(microsecond=0)
 
 
 def _shelters(city: City, quarters: tuple[str, ...], hazard: str) -> Sequence[str]:
@@ -208,6 +242,11 @@ def _wording(
     findings += [
         Finding(f"words.{language}", f"ない言語です。あるのは {', '.join(template.infos)} (no such language)")
         for language in sorted(typed.words.keys() - set(template.infos))
+    ]
+    findings += [
+        Finding(f"words.{language}.{name}", f"書けるのは {', '.join(sorted(TYPED))} です (not a field that is typed)")
+        for language, said in typed.words.items()
+        for name in said.keys() - TYPED
     ]
     filled = fill(template, values)
     return {

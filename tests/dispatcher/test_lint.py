@@ -9,7 +9,7 @@ from config.cities import load
 from config.templates import load_templates
 from dispatcher.model.alert import Added, Named, ResponseType
 from dispatcher.model.draft import Verb
-from dispatcher.model.mode import Drill, Live
+from dispatcher.model.mode import MODES, Drill, Live
 from dispatcher.steps.accept import Typed, accept
 from dispatcher.steps.approve import alert_of
 from dispatcher.steps.lint import EASY_SENTENCE, lint
@@ -45,13 +45,16 @@ def test_nothing_is_found_in_an_order_and_in_what_follows_it(mode, follow):
     assert found(follow(evacuation_order(mode))) == []
 
 
-@pytest.mark.parametrize("mode", [Live, Drill])
-@pytest.mark.parametrize("name", sorted(load_templates()))
+@pytest.mark.parametrize(
+    ("mode", "name"),
+    [(MODES[mode], name) for name, template in sorted(load_templates().items()) for mode in template.modes],
+)
 def test_nothing_is_found_in_a_reviewed_text(mode, name):
     city = load("mitaka")
     verb = Verb(load_templates()[name].verb)
     note = "対象の地域を誤って発表しました。" if verb is Verb.RETRACT else None
-    typed = Typed(template=name, areas=("大沢",), verb=verb, note=note)
+    of = "mitaka-0" if verb is not Verb.ISSUE else None
+    typed = Typed(template=name, areas=("大沢",), verb=verb, note=note, of=of)
     draft = accept(typed, city=city, mode=Drill, now=SENT, author="a", identifier="mitaka-1")
     alert = alert_of(
         draft,

@@ -115,6 +115,16 @@ async def test_a_draft_that_somebody_touched_is_left_alone_and_told_to_be_old(tm
         assert not any("newer upstream data" in f.reason for f in prepared.findings)
 
 
+async def test_a_correction_that_makes_it_another_kind_of_message_is_an_update_for_two_people(tmp_path):
+    async with room(tmp_path) as r:
+        warning = Weather(event_id="JPTK260001", serial="1")
+        first = await r.take(warning)
+        await r.issue(first.draft)
+        worse = await r.take(warning.later(5, serial="1", info_type="訂正", says=WORSE))
+        draft = await r.draft(worse.draft)
+        assert (draft.verb, draft.of, draft.template) == (Verb.UPDATE, first.draft, "weather-danger-warning")
+
+
 async def test_what_is_on_the_air_is_updated_corrected_and_lifted_by_drafts(tmp_path):
     async with room(tmp_path) as r:
         warning = Weather(event_id="JPTK260001", serial="1")
