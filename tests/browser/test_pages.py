@@ -1,0 +1,87 @@
+"""Every page of the console: for everybody's use, at a desk and on a tablet held upright, in both languages, over a poor link.
+
+Pictures of each are kept under out/screens/, for people to look at.
+"""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from dispatcher.steps.accept import Typed
+from tests.browser.city import ADMIN, APPROVER, WRITER
+from tests.browser.officer import HEIGHT, NARROW, WIDE
+
+HEAVIEST_BYTES = 40 * 1024
+LOADED = {"document", "stylesheet", "script"}
+
+PAGES = {
+    "signin": (None, "/signin"),
+    "board": (WRITER, "/"),
+    "compose": (WRITER, "/compose"),
+    "draft": (WRITER, "/drafts/{draft}"),
+    "areas": (WRITER, "/areas?area=132040301"),
+    "reach": (WRITER, "/drafts/{draft}/reach"),
+    "by-hand": (WRITER, "/drafts/{draft}/by-hand"),
+    "approvals": (APPROVER, "/approve"),
+    "approve": (APPROVER, "/drafts/{pending}/approve"),
+    "approve-own": (WRITER, "/drafts/{pending}/approve"),
+    "alerts": (APPROVER, "/alerts"),
+    "delivery": (APPROVER, "/alerts/{alert}"),
+    "destinations": (APPROVER, "/alerts/{alert}/destinations?kind=ip_terminal&show=all"),
+    "retract": (APPROVER, "/alerts/{alert}/retract"),
+    "progress": (WRITER, "/progress"),
+    "progress-of": (APPROVER, "/progress?of={alert}"),
+    "admin": (ADMIN, "/admin"),
+    "own": (ADMIN, "/own"),
+    "nowhere": (WRITER, "/nowhere"),
+}
+
+
+@pytest.fixture(scope="module")
+def night(city):
+    """Something of each kind to look at: a draft, a submission, an alert that is out; by identifier."""
+    desk, writer, approver = city.stage.node.desk, city.person(WRITER), city.person(APPROVER)
+
+    async def happen():
+        names = {}
+        for name, area in (("draft", "野崎"), ("pending", "新川"), ("alert", "中原")):
+            draft, _ = await desk.draft(writer, Typed(template="evacuation-order", areas=(area,)), mode="drill")
+            names[name] = draft.identifier
+            if name != "draft":
+                draft, _ = await desk.submit(writer, draft.identifier, mode="drill")
+            if name == "alert":
+                await desk.approve(approver, draft.identifier, shown=draft.hash, mode="drill")
+        return names
+
+    return city.run(happen())
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_for_everybody_and_light(name, night, sit, stranger, screens):
+    who, path = PAGES[name]
+    officer = stranger(WRITER) if who is None else sit(who)
+    page, loaded = officer.page, []
+    page.on("requestfinished", lambda request: loaded.append(request) if request.resource_type in LOADED else None)
+    officer.open(path.format(**night))
+    assert (
+        sum(request.sizes()["responseBodySize"] for request in loaded if request.frame == page.main_frame)
+        <= HEAVIEST_BYTES
+    )
+    see_no_violation(page)
+    for width in (WIDE, NARROW):
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+        page.screenshot(path=screens / f"{name}-{width}.png", full_page=True)
+    separator = "&" if "?" in path else "?"
+    officer.open(path.format(**night) + f"{separator}lang=en")
+    assert page.locator("html").get_attribute("lang") == "en"
+    see_no_violation(page)
+
+
+def see_no_violation(page):
+    """axe-core's judgement of what the browser has drawn."""
+    found = Axe().run(page).response["violations"]
+    assert not found, "\n".join(
+        f"{rule['id']}: {rule['help']}: {node['html'][:200]} {node['failureSummary']}"
+        for rule in found
+        for node in rule["nodes"]
+    )
