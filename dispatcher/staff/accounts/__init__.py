@@ -11,11 +11,11 @@ node of a site, and each change has its event in the chain.
     command · qr           `todoke user`
 """
 
-from dispatcher.staff.accounts.accounts import Accounts, Listed
+from dispatcher.staff.accounts.accounts import Accounts
 from dispatcher.staff.accounts.acts import FORMS, AdminAct
 from dispatcher.staff.accounts.own import Enrolled, Enrolling
 from dispatcher.staff.accounts.proposals import CarriedOut, Proposal, ProposalState
-from dispatcher.staff.accounts.register import Passkey
+from dispatcher.staff.accounts.register import Listed, Passkey
 from dispatcher.staff.accounts.roles import PEOPLES, Scope
 from dispatcher.staff.accounts.sessions import Session
 from dispatcher.staff.accounts.tokens import Bearer, Issued

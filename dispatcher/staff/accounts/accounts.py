@@ -11,7 +11,7 @@ Source: design.md §9; OWASP Authentication Cheat Sheet; NIST SP 800-63B-4.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from config.secret import Secret
@@ -28,7 +28,7 @@ from dispatcher.staff.accounts.own import Own
 from dispatcher.staff.accounts.passkeys import Passkeys
 from dispatcher.staff.accounts.passwords import Passwords
 from dispatcher.staff.accounts.proposals import Proposals
-from dispatcher.staff.accounts.register import KNOWN_PLACES, Account, Register
+from dispatcher.staff.accounts.register import KNOWN_PLACES, Account, Listed, Register, listed, of_site
 from dispatcher.staff.accounts.roles import require_fit
 from dispatcher.staff.accounts.sealing import Seal
 from dispatcher.staff.accounts.sessions import Session, Sessions
@@ -39,20 +39,6 @@ from dispatcher.staff.sessions import Person
 
 WRONG = "名前、パスワード、確認コードのどれかが違います (the name, the password or the code is wrong)"
 WRONG_FACTOR = "確認コードが違うか、もう使われています (the code is wrong or was used already)"
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One of the people, as lists show them."""
-
-    name: str
-    roles: tuple[str, ...]
-    state: str
-    """`active`, `enrolling`, `disabled`; `site` is a person of the site file, who has a token and no sign-in."""
-    has_password: bool
-    has_app: bool
-    passkeys: int
-    recovery_codes: int
 
 
 class Accounts:
@@ -85,8 +71,8 @@ class Accounts:
         self._origin = origin
         self._passkeys = Passkeys(origin, clock)
         self._throttle = Throttle(ledger, clock)
-        self._sessions = Sessions(ledger, clock, self._register, mode_name)
-        self.tokens = Tokens(ledger, clock, self._register, mode_name, site_people)
+        self._sessions = Sessions(ledger, clock, self._register)
+        self.tokens = Tokens(ledger, clock, self._register, site_people)
         self.proposals = Proposals(ledger, clock, Acts(ledger, clock, self._register, self.tokens, mode_name))
         site_name = f"Todoke {MODES[mode_name].word}"
         self.own = Own(self._register, self._passwords, self._passkeys, self.tokens, clock, site_name=site_name)
@@ -177,7 +163,7 @@ class Accounts:
         """
         if await self._register.find(key_of(person.name)) is not None:
             raise Refused(f"{person.name} にはこの節点の登録があります。そちらで入ってください (has an account here)")
-        require_fit(person.roles, self._mode)
+        await self._require_fit(person, "directory", remote)
         return await self._sessions.open(
             person, None, remote=remote, agent=agent, how="directory", second_factor_at=None
         )
@@ -187,14 +173,17 @@ class Accounts:
 
         Raises:
             Unauthenticated: none, or it has ended.
+            Refused: a trainee at a live node.
         """
-        return await self._sessions.find(token, is_person=is_person)
+        session = await self._sessions.find(token, is_person=is_person)
+        await self._require_fit(session.person, "session", session.remote)
+        return session
 
     async def sign_out(self, token: str) -> None:
         """End the session of this cookie. One that has ended already is no error."""
         try:
             session = await self._sessions.find(token, is_person=False)
-        except Refused:
+        except Unauthenticated:
             return
         await self._sessions.close(session.id, by=session.person.name)
 
@@ -203,8 +192,11 @@ class Accounts:
 
         Raises:
             Unauthenticated: nobody.
+            Refused: a trainee at a live node.
         """
-        return await self.tokens.find(token)
+        bearer = await self.tokens.find(token)
+        await self._require_fit(bearer.person, "token", "")
+        return bearer
 
     # -- the second factor, again ------------------------------------------------------------------------------------
 
@@ -260,23 +252,7 @@ class Accounts:
 
     async def people(self) -> Sequence[Listed]:
         """Everybody with an account, then those of the site file."""
-        listed = [
-            Listed(
-                account.name,
-                account.roles,
-                "disabled"
-                if account.is_disabled
-                else "active"
-                if account.password or account.passkeys
-                else "enrolling",
-                account.password is not None,
-                account.totp_secret is not None,
-                len(account.passkeys),
-                len(account.recovery),
-            )
-            for account in await self._register.all()
-        ]
-        return [*listed, *(Listed(p.name, p.roles, "site", False, False, 0, 0) for p in self._site_people)]  # noqa: FBT003 - two columns of a list
+        return [*map(listed, await self._register.all()), *map(of_site, self._site_people)]
 
     async def approved_templates(self) -> frozenset[str]:
         """Hashes of the templates that two admins approved for one person's use (緊急発表)."""
@@ -322,7 +298,7 @@ class Accounts:
         return True
 
     async def _let_in(self, used: Account, how: str, counters: Sequence[Counter], remote: str, agent: str) -> Session:
-        require_fit(used.roles, self._mode)
+        await self._require_fit(used.person, how, remote)
         place = throttle.place_of(remote)
         places = (place, *(known for known in used.known_places if known != place))[:KNOWN_PLACES]
         if not await self._burnt(replace(used, known_places=places), how):
@@ -331,6 +307,15 @@ class Accounts:
         await self._throttle.forgive(counters)
         now = self._clock.now()
         return await self._sessions.open(used.person, used, remote=remote, agent=agent, how=how, second_factor_at=now)
+
+    async def _require_fit(self, person: Person, how: str, remote: str) -> None:
+        """Refuse, in the chain, who may not be at a node of this mode at all: at every use, whatever let them in."""
+        try:
+            require_fit(person.roles, self._mode)
+        except Refused:
+            facts = {"name": person.name, "how": how, "remote": legible(remote, 100), "because": "trainee"}
+            await self._ledger.append(Event("signin.refused", "", facts))
+            raise
 
     async def _refused(self, account: Account | None, how: str, remote: str) -> None:
         """Evidence of a failure; what was typed as a name may be a password, so only names that exist are written."""

@@ -97,6 +97,37 @@ def new_account(name: str, roles: Sequence[str], now: datetime) -> Account:
     return Account(key, kept, tuple(sorted(set(roles))), secrets.token_urlsafe(32), now.isoformat())
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One of the people, as lists show them."""
+
+    name: str
+    roles: tuple[str, ...]
+    state: str
+    """`active`, `enrolling`, `disabled`; `site` is a person of the site file, who has a token and no sign-in."""
+    has_password: bool = False
+    has_app: bool = False
+    passkeys: int = 0
+    recovery_codes: int = 0
+
+
+def listed(account: Account) -> Listed:
+    can_sign_in = account.password is not None or bool(account.passkeys)
+    return Listed(
+        account.name,
+        account.roles,
+        "disabled" if account.is_disabled else "active" if can_sign_in else "enrolling",
+        account.password is not None,
+        account.totp_secret is not None,
+        len(account.passkeys),
+        len(account.recovery),
+    )
+
+
+def of_site(person: Person) -> Listed:
+    return Listed(person.name, person.roles, "site")
+
+
 class Register:
     """The accounts of one ledger."""
 

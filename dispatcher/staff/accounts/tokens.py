@@ -18,7 +18,7 @@ from dispatcher.errors import Finding, InvalidInput, NotFound, Refused, Unauthen
 from dispatcher.ledger import Event, Ledger
 from dispatcher.staff.accounts.names import named
 from dispatcher.staff.accounts.register import Account, Register
-from dispatcher.staff.accounts.roles import MACHINES, Scope, require_fit, scopes_of
+from dispatcher.staff.accounts.roles import MACHINES, Scope, scopes_of
 from dispatcher.staff.rules import Role
 from dispatcher.staff.sessions import People, Person, hash_of, new_token
 
@@ -65,13 +65,10 @@ class Issued:
 class Tokens:
     """The tokens of one ledger, and those of the site file."""
 
-    def __init__(
-        self, ledger: Ledger, clock: Clock, register: Register, mode_name: str, site_people: Sequence[Person]
-    ) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, register: Register, site_people: Sequence[Person]) -> None:
         self._ledger = ledger
         self._clock = clock
         self._register = register
-        self._mode = mode_name
         self._site_people = People(site_people)
 
     async def find(self, token: str) -> Bearer:
@@ -79,16 +76,12 @@ class Tokens:
 
         Raises:
             Unauthenticated: nobody, or nobody any more.
-            Refused: its owner may not be at a node of this mode.
         """
         if not _TOKEN.fullmatch(token):
             raise Unauthenticated(UNKNOWN)
         if (person := self._site_people.whose(token)) is not None:
-            bearer = Bearer(person, scopes_of(person.roles), person.name, "")
-        else:
-            bearer = await self._kept(hash_of(token))
-        require_fit(bearer.person.roles, self._mode)
-        return bearer
+            return Bearer(person, scopes_of(person.roles), person.name, "")
+        return await self._kept(hash_of(token))
 
     async def _kept(self, key: str) -> Bearer:
         try:

@@ -533,6 +533,10 @@ async def test_a_trainee_is_nobody_at_a_live_node(tmp_path):
             await live.proposals.propose(admin(ADMIN_1), "add", {"name": "職員0004", "roles": ["trainee"]})
         with pytest.raises(InvalidInput, match="訓練の節点にだけ"):
             await live.proposals.propose(admin(ADMIN_1), "roles", {"name": ADMIN_2, "roles": ["trainee", "admin"]})
+        refused = [facts for name, facts in await room.events() if name == "signin.refused"]
+        assert [(f["name"], f["how"], f["because"]) for f in refused] == [
+            ("職員0003", how, "trainee") for how in ("session", "token", "password")
+        ]
 
 
 async def test_the_first_two_are_founded_and_the_third_is_not(dsn):
