@@ -107,7 +107,9 @@ def require_shown(draft: Draft, shown: str | None, current: str) -> None:
         raise InvalidInput(
             [Finding("hash", "preview が示した hash を指定してください (give the hash that preview showed)")]
         )
-    if not (hmac.compare_digest(shown, current) and hmac.compare_digest(current, draft.hash or "")):
+    # As bytes: what was given is anybody's text.
+    given, stands, submitted = (text.encode(errors="replace") for text in (shown, current, draft.hash or ""))
+    if not (hmac.compare_digest(given, stands) and hmac.compare_digest(stands, submitted)):
         raise StaleHash(
             "承認しようとした内容は、いまの内容と違います。もう一度確認してください (not what stands there now)"
         )
