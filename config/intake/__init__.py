@@ -29,6 +29,7 @@ _HERE = Path(__file__).parent
 NO_TEMPLATE = "none"
 """A kind that residents are not told of; `because` says why."""
 _LEVEL = re.compile(r"^レベル *([1-5]) *")
+_SAID_LEVEL = re.compile(r"^\s*レベル\s*[1-5１-５]\s*")
 
 
 def folded(name: str) -> str:
@@ -133,7 +134,7 @@ class Table:
         """The name of a kind as people say it in this language."""
         bare, level = split_level(name)
         if language == "ja":
-            return f"レベル{level}{bare}" if level else bare
+            return f"レベル{level}{_SAID_LEVEL.sub('', name)}" if level else name
         said = next((said for pattern, said in self.names.items() if fnmatchcase(bare, folded(pattern))), None)
         if language == "ja-x-easy":
             return said.easy if said else bare

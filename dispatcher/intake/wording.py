@@ -28,7 +28,9 @@ def cause(telegram: Telegram, decision: Decision, table: Table) -> Mapping[str, 
     say = decision.row.say if decision.row is not None else None
     named = [(say or kind) for kind in kinds]
     is_jma = telegram.speaker == JMA
-    japanese = "、".join(_each(table, named, "ja"))
+    japanese = "、".join(
+        f"{name}の地震の情報" if name.startswith("震度") else name for name in _each(table, named, "ja")
+    )
     english = ", ".join(_each(table, named, "en-US"))
     agency = "the Japan Meteorological Agency" if is_jma else "another agency"
     where = _where(decision)

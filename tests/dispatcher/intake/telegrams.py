@@ -92,6 +92,8 @@ class Quake(Weather):
     event_id: str = "20260914024000"
     areas: Sequence[tuple[str, str, str]] = (("東京都多摩東部", "351", "5-"),)
     """Name, code, greatest intensity."""
+    cities: Sequence[tuple[str, str, str]] = ()
+    """Within the first of the areas: name, code, greatest intensity."""
 
     def xml(self) -> bytes:
         heads = "".join(
@@ -99,7 +101,13 @@ class Quake(Weather):
             f"<Area><Name>{n}</Name><Code>{c}</Code></Area></Areas></Item>"
             for n, c, i in self.areas
         )
-        areas = "".join(f"<Area><Name>{n}</Name><Code>{c}</Code><MaxInt>{i}</MaxInt></Area>" for n, c, i in self.areas)
+        cities = "".join(
+            f"<City><Name>{n}</Name><Code>{c}</Code><MaxInt>{i}</MaxInt></City>" for n, c, i in self.cities
+        )
+        areas = "".join(
+            f"<Area><Name>{n}</Name><Code>{c}</Code><MaxInt>{i}</MaxInt>{'' if at else cities}</Area>"
+            for at, (n, c, i) in enumerate(self.areas)
+        )
         body = (
             '<Intensity><Observation><CodeDefine><Type xpath="Pref/Code">地震情報／都道府県等</Type></CodeDefine><MaxInt>5-</MaxInt>'
             f"<Pref><Name>東京都</Name><Code>13</Code><MaxInt>5-</MaxInt>{areas}</Pref></Observation></Intensity>"

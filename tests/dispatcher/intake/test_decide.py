@@ -375,6 +375,12 @@ def test_only_where_nothing_more_exact_is_said_the_prefecture_speaks_for_the_cit
     assert (decision.outcome, decision.template) == (Outcome.DRAFT, "heavy-rain-bulletin")
 
 
+def test_the_citys_own_intensity_is_told_and_not_the_greatest_of_its_area():
+    shaken = Quake(title="震源・震度に関する情報", cities=(("府中市", "1320600", "5-"), ("三鷹市", "1320400", "4")))
+    assert Node().take(shaken).kinds == ("震度４",)
+    assert outcomes(replace(shaken, cities=(("三鷹市", "1320400", "2"),))) == [Outcome.IGNORED]
+
+
 def test_an_intensity_of_the_wider_area_holds_where_the_citys_own_is_missing():
     assert (
         Node().take(Quake(areas=(("東京都多摩東部", "351", "4"), ("武蔵野市", "1320300", "4")))).outcome

@@ -79,6 +79,14 @@ async def test_whatever_it_is_its_draft_has_no_finding_that_stops_it(telegram, t
         )
 
 
+async def test_an_earthquake_is_told_as_one(tmp_path):
+    async with room(tmp_path) as r:
+        words = (await r.draft((await r.take(Quake())).draft)).wording
+        assert "震度５弱の地震の情報を発表しました（東京都多摩東部）" in words["ja"].description
+        assert "震度5弱の 地震の お知らせを 出しました" in words["ja-x-easy"].description
+        assert "seismic intensity 5 lower" in words["en-US"].description
+
+
 async def test_a_notice_holds_as_long_as_its_telegram(tmp_path):
     async with room(tmp_path) as r:
         tornado = await r.draft((await r.take(Tornado(minutes=45))).draft)
