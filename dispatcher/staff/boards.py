@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dispatcher.channel import Probe
+from dispatcher.clock import JST
 from dispatcher.errors import Refused
 from dispatcher.ledger import ChannelTally, DestinationStatus, Event, IssuedAlert, Recorded
 from dispatcher.model.draft import Draft, State
@@ -17,6 +18,7 @@ from dispatcher.staff.rules import Act
 from dispatcher.staff.seat import Seat
 from dispatcher.staff.sessions import Person
 
+_EARLIEST = datetime(1970, 1, 1, tzinfo=JST)
 WAITING = frozenset({State.DRAFT, State.PENDING, State.RETURNED, State.STALE})
 
 
@@ -66,13 +68,14 @@ class Boards(Seat[M]):
             alert = await self._path.ledger.alert(identifier)
             if at < alert.issued_at:
                 raise Refused(f"{identifier} は {at:%m月%d日 %H:%M} にはまだ出ていません (not issued at that time)")
-            return Board(self.mode, alert, await self._path.ledger.tally_at(identifier, at))
+            return Board(self.mode, alert, await self._path.ledger.tally_at(identifier, self._past(at)))
 
     async def timeline(
         self, by: Person, identifier: str | None = None, until: datetime | None = None, limit: int = 500
     ) -> Sequence[Recorded]:
         """経過: what happened, newest first, of one message or of everything."""
         async with self._acting(by, Act.LOOK):
+            until = self._past(until) if until is not None else None
             return await self._path.ledger.story(identifier, until=until, limit=limit)
 
     async def destinations(self, by: Person, identifier: str) -> Sequence[DestinationStatus]:
@@ -102,6 +105,10 @@ class Boards(Seat[M]):
         """What is wrong with the ledger; nothing, if not a byte was altered."""
         async with self._acting(by, Act.LOOK):
             return await self._path.ledger.verify()
+
+    def _past(self, at: datetime) -> datetime:
+        """The moment that is asked for, within the time of which a ledger can tell."""
+        return max(_EARLIEST, min(at, self._path.clock.now()))
 
     async def _board(self, alert: IssuedAlert) -> Board:
         return Board(self.mode, alert, await self._path.ledger.tally(alert.identifier), closed=self._gates.closed)
