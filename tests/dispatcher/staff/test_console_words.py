@@ -296,7 +296,7 @@ HOSTILE = [
     "<script>alert(1)</script>",
     "{place!r}",
     "%s%n",
-    "あ" * 90_000,
+    "あ" * 8_000,
     "'; DROP TABLE drafts; --",
 ]
 

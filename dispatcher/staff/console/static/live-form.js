@@ -13,6 +13,8 @@
   const body = () => new URLSearchParams([...new FormData(form)].filter(([, v]) => typeof v === "string"));
 
   function swap(fresh) {
+    // First, while all of the answer is still in one piece.
+    follow(fresh);
     for (const piece of fresh.querySelectorAll("[data-swap]")) {
       const old = document.getElementById(piece.id);
       if (!old || old.outerHTML === piece.outerHTML || old.contains(document.activeElement) && old !== document.activeElement && old.querySelector("input,textarea,select")) continue;
@@ -20,7 +22,6 @@
       old.replaceWith(document.adoptNode(piece));
       for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     }
-    follow(fresh);
     document.dispatchEvent(new CustomEvent("swapped"));
   }
 
