@@ -188,7 +188,7 @@ class Draft:
     written_at: datetime | None = None
     """When the text was last changed: what the guard against stale text goes by."""
     last_submitted: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """The wording at the last submission, so that the next one shows what changed."""
+    """The wording of the submission before this text, so that the next approver sees what changed."""
     returned_by: str | None = None
     reason: str | None = None
     """Why it was returned or rejected."""

@@ -50,6 +50,7 @@ class Messages(Seat[M]):
         """
         async with self._acting(by, Act.WRITE):
             before = await self._before(typed)
+            typed = replace(typed, areas=typed.areas or (before.quarters if before else ()))
             draft = self._accept(typed, by, self._identifier(), before)
             return await self._prepared(draft)
 
@@ -95,6 +96,8 @@ class Messages(Seat[M]):
             typed = replace(typed, verb=draft.verb, of=draft.of)
             written = self._accept(typed, by, identifier, await self._before(typed))
             kept = {name: getattr(draft, name) for name in ("author", "last_submitted", "returned_by", "reason")}
+            if draft.submitted_at is not None:
+                kept["last_submitted"] = {language: asdict(words) for language, words in draft.wording.items()}
             written = replace(written, state=advance(draft.state, Happening.EDITED), **kept)
             prepared = await self._prepared(written)
             return await self._save(written, version, Event("draft.edited", identifier, {"by": by.name})), prepared
@@ -128,7 +131,6 @@ class Messages(Seat[M]):
             submitted_by=by.name,
             submitted_at=now,
             hash=prepared.hash,
-            last_submitted={language: asdict(words) for language, words in draft.wording.items()},
         )
         event = Event("draft.submitted", draft.identifier, {"by": by.name, "hash": prepared.hash})
         return await self._save(submitted, draft.version, event), prepared
@@ -236,7 +238,7 @@ class Messages(Seat[M]):
             now = self._path.clock.now().replace(microsecond=0)
             draft = replace(draft, submitted_by=by.name, submitted_at=draft.submitted_at or now)
             prepared = await self._prepared(draft)
-            if shown is not None and not hmac.compare_digest(shown, prepared.hash):
+            if shown is not None and not hmac.compare_digest(shown.encode(errors="replace"), prepared.hash.encode()):
                 raise StaleHash("表示していた内容と違います。もう一度確かめてください (not what was shown)")
             return await self._sent(by, replace(draft, hash=prepared.hash), prepared)
 

@@ -13,7 +13,7 @@ Source: mockups `approve.html`; design.md §9; issue "Console" 5.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from aiohttp import web
@@ -159,6 +159,7 @@ async def _show(
         number=number,
         rows=rows(before, after),
         has_before=before is not None,
+        since=_since_last_submission(draft, t),
         shown=json.dumps(after, ensure_ascii=False),
         act=act_words(draft, console.mode, console.path.city, t, case.original if draft.verb in SENDING else None),
         may=may,
@@ -172,6 +173,28 @@ async def _show(
         typed=typed or {},
         is_ending=draft.verb in ENDING,
     )
+
+
+def _since_last_submission(draft: Draft, t: Words) -> Sequence[Row]:
+    """What was written otherwise after it was returned, or out of time; nothing for a first submission."""
+    labels = {
+        "headline": t("見出し", "Headline"),
+        "description": t("何が", "What"),
+        "instruction": t("どうする", "What to do"),
+        "shelters": t("避難先", "Shelters"),
+    }
+
+    def texts(wording: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+        return {
+            f"{t.language_name(language)}　{label}": said.get(name, "")
+            for language, said in wording.items()
+            for name, label in labels.items()
+        }
+
+    if not draft.last_submitted:
+        return ()
+    now = {language: asdict(wording) for language, wording in draft.wording.items()}
+    return tuple(row for row in rows(texts(draft.last_submitted), texts(now)) if row.is_changed)
 
 
 def _may(console: Console, by: Person, case: Case) -> tuple[Mapping[str, bool], str]:

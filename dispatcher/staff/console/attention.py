@@ -24,6 +24,7 @@ from dispatcher.staff.boards import Board
 from dispatcher.staff.console.outline import Outline, numbers, outline
 from dispatcher.staff.console.room import Console
 from dispatcher.staff.console.words import Words
+from dispatcher.staff.gates import NODE
 from dispatcher.staff.rules import Act, allowed
 from dispatcher.staff.sessions import Person
 from dispatcher.staff.standing import STALE_AFTER
@@ -144,6 +145,7 @@ async def attention(watch: Watch, by: Person, t: Words) -> Attention:
         *_trouble(reading, console, t),
         *_waiting(reading, console, by, t, now),
         *_overdue(reading, console, t, now),
+        *_closed(console, t),
     ]
     return Attention(tuple(sorted(tasks, key=lambda task: not task.is_bad)), await silent_until(console, by))
 
@@ -168,6 +170,16 @@ def _trouble(reading: Reading, console: Console, t: Words) -> Iterator[Task]:
                 "/#media",
                 t("媒体を見る", "See the media"),
                 is_bad=True,
+            )
+
+
+def _closed(console: Console, t: Words) -> Iterator[Task]:
+    """A medium that was closed stays closed until somebody opens it: it is never left so because nobody thought of it."""
+    for kind, gate in console.desk.closed.items():
+        if kind != NODE:
+            more = f"{gate.by}：{gate.reason}"
+            yield Task(
+                t("閉じたまま", "Still closed"), console.title(kind), more, "/#media", t("媒体を見る", "See the media")
             )
 
 

@@ -141,6 +141,20 @@ async def test_it_is_returned_with_a_reason_or_not_at_all(room, approver, writer
     assert "区域が違う：六丁目は入りません" in (await writer.open(sending(draft))).words
 
 
+async def test_what_was_written_otherwise_after_it_was_returned_is_shown_to_the_next_approver(room, approver):
+    desk, person = room.node.desk, await room.person(WRITER)
+    draft = await room.pending(areas=("下連雀",))
+    await desk.send_back(await room.person(APPROVER), draft, "川の名前がない", mode="drill")
+    version = (await desk.preview(person, draft))[0].version
+    typed = Typed(template="evacuation-order", areas=("下連雀",), cause="仙川の水位が上がっています")
+    await desk.edit(person, draft, version, typed, mode="drill")
+    await desk.submit(person, draft, mode="drill")
+    page = await approver.open(sending(draft))
+    assert "前に提出したものからの違い" in page.words
+    assert "川の名前がない" in page.words
+    assert any("仙川" in ins.text for ins in page.tree.xpath("//ins"))
+
+
 async def test_it_is_rejected_for_good(room, approver):
     draft = await room.pending(areas=("中原",))
     page = await approver.open(sending(draft))
