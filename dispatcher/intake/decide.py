@@ -23,6 +23,8 @@ from dispatcher.model.draft import ENDING, Verb
 
 _EXACT = frozenset({Rank.MUNICIPALITY, Rank.CLUSTER})
 """How exactly the city must be named before a policy may send without a person."""
+ANOTHER_EVENT = timedelta(days=3)
+"""Telegrams so far apart have nothing to do with each other, though many events bear no name of their own."""
 _SILENCE = timedelta(hours=3)
 """An event that was silent for so long, and counts from a lower number, is another one."""
 _LIFTED = "解除"
@@ -105,6 +107,8 @@ def decide(
     oldest: timedelta = timedelta(hours=6),
 ) -> Decision:
     """What this telegram asks of the desk. Without `now`, nothing is too old."""
+    if known is not None and abs(telegram.reported - known.reported) > ANOTHER_EVENT:
+        known = None
     found = table.group(telegram.title)
     about = _About(telegram, concern, found[0] if found else None, found[1] if found else telegram.title)
     if why := _other_lane(telegram, lane) or _out_of_order(telegram, known) or _too_old(telegram, now, oldest):
@@ -241,7 +245,8 @@ def _in_force(about: _About, told: Sequence[tuple[Row, Statement]], policy: Poli
         if is_same and all(s.phase is Phase.CONTINUED for _, s in told):
             return about.ignored(f"{what}は継続で、前の電文から変わりません (unchanged)", is_news=True)
         return replace(decision, verb=Verb.UPDATE, reason=f"{what}。前の電文に続く報です (an update)")
-    if _may_go_out(telegram, concern) and any(policy.sends(telegram.title, name) for name in decision.kinds):
+    # By what it names as the worst: a policy for advisories sends no warning that came with one.
+    if _may_go_out(telegram, concern) and all(policy.sends(telegram.title, s.kind.name) for s in worst):
         reason = f"{what}。方針「{policy.name}」により人を待たずに送ります (sent by policy)"
         return replace(decision, outcome=Outcome.SENT, reason=reason)
     return replace(decision, reason=f"{what} (in force here)")

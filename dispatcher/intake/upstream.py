@@ -8,17 +8,15 @@ Source: design.md §7 "ordered by EventID and Serial"; issue "stale-content guar
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from dispatcher.clock import JST
-from dispatcher.intake.decide import Decision, Known, Outcome, after, event_key
+from dispatcher.intake.decide import ANOTHER_EVENT, Decision, Known, Outcome, after, event_key
 from dispatcher.intake.telegram import InfoType, Telegram
 from dispatcher.ledger import Event, Ledger
 from dispatcher.staff.guards import UPSTREAM
 
-KEPT_FOR = timedelta(days=3)
-"""How long an event is known after its last telegram; an older telegram is refused by its age."""
 MOST_DRAFTS = 20
 FORGOTTEN_AT_ONCE = 10
 
@@ -114,7 +112,7 @@ async def forget(ledger: Ledger, now: datetime) -> None:
     old = [
         (key, version)
         for key, version, body in await ledger.records(UPSTREAM)
-        if now - datetime.fromisoformat(body.get("reported", body["at"])) > KEPT_FOR
+        if now - datetime.fromisoformat(body.get("reported", body["at"])) > ANOTHER_EVENT
     ]
     for key, version in old[:FORGOTTEN_AT_ONCE]:
         await ledger.save_record(UPSTREAM, key, version, None, Event("intake.forgotten", "", {"event": key}))

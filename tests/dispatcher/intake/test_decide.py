@@ -158,6 +158,21 @@ def test_a_policy_sends_the_first_of_an_event_alone():
     assert outcomes(early, again, policy=SECONDS) == [Outcome.SENT, Outcome.DRAFT]
 
 
+def test_a_policy_for_the_milder_kind_does_not_send_the_worse_one_that_came_with_it():
+    advisories = Policy(name="advisories", about="注意報だけ", send=(Sent(titles=("*",), kinds=("*注意報",)),))
+    thunder = ("雷注意報", "14", "発表")
+    assert outcomes(Weather(says=((MITAKA, (thunder, RAIN)),)), policy=advisories) == [Outcome.DRAFT]
+    assert outcomes(Weather(says=((MITAKA, (thunder,)),)), policy=advisories) == [Outcome.SENT]
+
+
+def test_telegrams_that_lie_days_apart_are_different_events_whichever_comes_first():
+    other_place = ((MUSASHINO, (("竜巻注意情報", "1", "発表"),)),)
+    early, late = Tornado(), Tornado(says=other_place).later(5 * 1440)
+    assert outcomes(early, late) == [Outcome.DRAFT, Outcome.IGNORED]
+    assert outcomes(late, early) == [Outcome.IGNORED, Outcome.DRAFT]
+    assert outcomes(Tornado().later(5 * 1440), early) == [Outcome.DRAFT, Outcome.DRAFT]
+
+
 @pytest.mark.parametrize(
     ("title", "kind", "template"),
     [
