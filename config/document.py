@@ -114,6 +114,12 @@ def parse(data: bytes, file: str) -> tuple[Node, list[Problem]]:
         raise ConfigError([Problem(file, line, "", "not YAML: an escape names no character")]) from None
 
 
+def written(value: Any) -> str:
+    """What is JSON, as YAML, in the order in which it was given."""
+    text: str = yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=120)
+    return text
+
+
 class _Reader:
     """One pass over the events of a document, depth first."""
 

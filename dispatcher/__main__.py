@@ -8,7 +8,6 @@ Source: design.md §9 for the exit codes, which `todoke --help` prints.
 
 import argparse
 import asyncio
-import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -27,7 +26,8 @@ from dispatcher.operators import commands as operators
 from dispatcher.operators.notify import supervised
 from dispatcher.staff import cap_command
 from dispatcher.staff.accounts import command as user
-from dispatcher.staff.cli import say, verbs
+from dispatcher.staff.cli import completing, people, say, verbs
+from dispatcher.staff.cli.command import output, shown, whole
 from dispatcher.staff.sessions import new_token
 
 ABOUT = "Todoke 届け: one message, every channel, and proof of who it reached."
@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
         "check", help="say everything that is wrong with a site file, or print it as it is understood"
     )
     check.add_argument("site", type=Path)
-    check.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    output(check)
     check.set_defaults(run=_check)
 
     verbs.add(commands)
@@ -78,16 +78,19 @@ def parser() -> argparse.ArgumentParser:
     cap_check.add_argument(
         "--roundtrip", action="store_true", help="prove that a valid one is read and written without loss"
     )
-    cap_check.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    output(cap_check)
     cap_check.set_defaults(run=_cap_check)
 
     token = commands.add_parser("token", help="staff's tokens").add_subparsers(
-        dest="what", required=True, metavar="new"
+        dest="what", required=True, metavar="new|list|rotate|revoke"
     )
     new = token.add_parser("new", help="make a token; it is printed once, its hash goes into the site file")
     new.add_argument("name")
-    new.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    output(new)
     new.set_defaults(run=_token_new)
+    people.add_tokens(token)
+    completing.add(commands, top)
+    completing.teach(top)
     return top
 
 
@@ -114,7 +117,7 @@ def _serve(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     text = effective(_site(args.site))
-    say.line(json.dumps({"site": text}, ensure_ascii=False) if args.output == "json" else text.rstrip())
+    shown(args, {"site": text}, [text.rstrip()])
     return 0
 
 
@@ -122,14 +125,14 @@ def _cap_check(args: argparse.Namespace) -> int:
     return cap_command.run(
         [Path(file) for file in args.files],
         roundtrip=args.roundtrip,
-        output="json" if args.output == "json" else "text",
+        output=args.output,
     )
 
 
 def _token_new(args: argparse.Namespace) -> int:
     token, kept = new_token()
-    if args.output == "json":
-        say.line(json.dumps({"name": args.name, "token": token, "token_hash": kept}, ensure_ascii=False))
+    if args.output != "table":
+        whole(args.output, {"name": args.name, "token": token, "token_hash": kept})
         return 0
     say.line(token)
     say.complain(

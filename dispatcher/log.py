@@ -38,6 +38,7 @@ EVENTS: dict[str, frozenset[str]] = {
         "intake.unsent": "reason",
         "source.failed": "source reason",
         "duty.untold": "reason",
+        "api.failed": "method path",
         "listener.failed": "listener reason",
     }.items()
 }
@@ -64,6 +65,7 @@ def to_stderr(level: int = logging.WARNING) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Whatever standard error is when the line is written: it may have been replaced since.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )

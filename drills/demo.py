@@ -8,7 +8,6 @@ Source: design.md §10; issue "The two commands".
 
 import argparse
 import asyncio
-import json
 import secrets
 import signal
 import tempfile
@@ -21,6 +20,7 @@ import uvloop
 from dispatcher.clock import SystemClock
 from dispatcher.staff.accounts import Accounts
 from dispatcher.staff.cli import say
+from dispatcher.staff.cli.command import output, whole
 from drills.staff import Board, Issued, is_settled, since_ms
 from drills.stage import Stage, stage
 from drills.world import World
@@ -58,7 +58,7 @@ class _Command:
             "--keep", type=Path, metavar="DIR", help="write what each receiver got to DIR/received/<kind>/"
         )
         parser.add_argument("--seed", type=int, default=1, help="of the simulated people")
-        parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+        output(parser)
         parser.set_defaults(run=_run)
 
 
@@ -78,14 +78,14 @@ async def _demo(args: argparse.Namespace, state: Path) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with stage(state, args.seed) as city:
-        summary, exit_code = await _play(city, retract=args.retract, is_quiet=args.output == "json")
+        summary, exit_code = await _play(city, retract=args.retract, is_quiet=args.output != "table")
         if args.keep:
             for kind, world in city.worlds.items():
                 folder = args.keep / "received" / kind
                 await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
                 await world.keep(folder)
-        if args.output == "json":
-            say.line(json.dumps(summary, ensure_ascii=False))
+        if args.output != "table":
+            whole(args.output, summary)
         if args.once:
             return exit_code
         say.complain(f"\n住民のページ (residents)  {city.site.residents.url}/")

@@ -6,7 +6,6 @@ Exit 0: all are valid; 2: any is invalid or cannot be read; 1: a valid one would
 Source: design.md §7, §9.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from dispatcher import cap
 from dispatcher.errors import InvalidInput
+from dispatcher.staff.cli.command import whole
 
 INVALID, LOSSY = 2, 1
 
@@ -26,11 +26,11 @@ class _Checked:
     """None: not asked for, or nothing to read."""
 
 
-def run(files: Sequence[Path], *, roundtrip: bool = False, output: str = "text") -> int:
-    """Check each file and say so on stdout; `output` is `text` or `json`. Returns the exit code."""
+def run(files: Sequence[Path], *, roundtrip: bool = False, output: str = "table") -> int:
+    """Check each file and say so on stdout; `output` is one of cli/command.py FORMS. Returns the exit code."""
     checked = [_check(path, roundtrip=roundtrip) for path in files]
-    if output == "json":
-        sys.stdout.write(json.dumps({"files": [_as_json(c) for c in checked]}, ensure_ascii=False) + "\n")
+    if output != "table":
+        whole(output, {"files": [_as_json(c) for c in checked]})
     else:
         sys.stdout.writelines(line + "\n" for c in checked for line in _lines(c))
     if any(not c.verdict.is_valid for c in checked):

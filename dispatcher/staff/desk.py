@@ -32,11 +32,13 @@ __all__ = ["Board", "Desk", "as_json"]
 class Desk(Messages[M], Boards[M], Notebook[M]):
     """The desk of one node."""
 
-    def over(self, ledger: Ledger, factors: Factors) -> "Desk[M]":
-        """The same desk over another ledger, with the accounts of that one: `--dry-run` is an act over a ledger that forgets."""
+    def rehearsing(self, ledger: Ledger, factors: Factors) -> "Desk[M]":
+        """The same desk over a ledger that forgets, with the accounts of that one: what `--dry-run` asks."""
         gates = Gates(ledger, self._path.clock)
         gates.closed = self._gates.closed
-        return Desk(replace(self._path, ledger=ledger), gates, factors)
+        desk = Desk(replace(self._path, ledger=ledger), gates, factors)
+        desk.pictures, desk.is_rehearsal = self.pictures, True
+        return desk
 
     @property
     def halted(self) -> Closed | None:

@@ -58,6 +58,8 @@ class Notebook(Seat[M]):
 
     pictures: Folder | None = None
     """Where the reports' pictures lie; None where the node keeps none."""
+    is_rehearsal = False
+    """Nothing is written, no picture either."""
 
     # -- areas -------------------------------------------------------------------------------------------------------
 
@@ -223,7 +225,9 @@ class Notebook(Seat[M]):
 
     @property
     def _reports(self) -> Reports:
-        return Reports(self._path.ledger, self._path.city, self._path.clock, self.pictures)
+        return Reports(
+            self._path.ledger, self._path.city, self._path.clock, self.pictures, is_rehearsal=self.is_rehearsal
+        )
 
 
 def _half_written(version: int, kept: Mapping[str, Any]) -> HalfWritten:

@@ -59,11 +59,14 @@ class Picture:
 class Reports:
     """The reports of a ledger; pictures lie in `folder`, None where this node keeps none."""
 
-    def __init__(self, ledger: Ledger, city: City, clock: Clock, folder: Path | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, city: City, clock: Clock, folder: Path | None = None, *, is_rehearsal: bool = False
+    ) -> None:
         self._ledger = ledger
         self._city = city
         self._clock = clock
         self._folder = folder
+        self._is_rehearsal = is_rehearsal
 
     async def all(self) -> Sequence[Report]:
         """Newest first, by when it was seen."""
@@ -101,7 +104,7 @@ class Reports:
         if findings:
             raise InvalidInput(findings)
         now = self._clock.now()
-        if drawn is not None and self._folder is not None:
+        if drawn is not None and self._folder is not None and not self._is_rehearsal:
             await asyncio.to_thread(_keep, self._folder, drawn)
         identifier = f"R{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         body = {

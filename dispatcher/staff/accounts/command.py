@@ -11,9 +11,8 @@ Source: design.md §9 "The command line".
 import argparse
 import asyncio
 import getpass
-import json
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
@@ -23,22 +22,24 @@ from typing import Any, TypeVar
 from config.site import Site
 from dispatcher.clock import SystemClock
 from dispatcher.errors import Finding, InvalidInput, Standby
+from dispatcher.ledger import Ledger
 from dispatcher.ledgers import open_ledger
+from dispatcher.ledgers.rehearsal import Rehearsal
 from dispatcher.model.mode import MODES
 from dispatcher.staff.accounts import qr
 from dispatcher.staff.accounts.accounts import Accounts
 from dispatcher.staff.accounts.own import Enrolled, Enrolling
 from dispatcher.staff.accounts.roles import PEOPLES
 from dispatcher.staff.cli import say
-from dispatcher.staff.cli.client import Client, Said
+from dispatcher.staff.cli.command import DONE, WAITING, Run, client, command, shown
 
-DONE, WAITING = 0, 3
 MAX_PASSWORD_BYTES = 4096
+TRIES = 3
 PROPOSED = {
-    "remove": "remove a person",
-    "disable": "stop a person from signing in",
-    "enable": "let a disabled person sign in again",
-    "reset": "take away a person's factors; approving it prints a new enrolment code",
+    "remove": "人を外すことを提案する (propose to remove a person)",
+    "disable": "サインインの停止を提案する (propose to stop a person from signing in)",
+    "enable": "停止の解除を提案する (propose to let a person sign in again)",
+    "reset": "認証のやり直しを提案する。承認で登録コードが出る (propose to take away a person's factors)",
 }
 """Acts on one name (dispatcher/staff/accounts/acts.py)."""
 
@@ -48,119 +49,125 @@ T = TypeVar("T")
 
 def add(commands: Any, load: Load) -> None:
     """Register `todoke user`; `load` reads a site file with every channel's settings."""
-    user = commands.add_parser("user", help="the people who may sit at the desk").add_subparsers(
+    user = commands.add_parser("user", help="職員の登録 (the people who may sit at the desk)").add_subparsers(
         dest="what", required=True, metavar="list|add|…"
     )
     _command(
-        user, "list", partial(_list, load), "everybody, with roles and second factors", "todoke user list", site=True
+        user,
+        "list",
+        partial(_list, load),
+        "登録された人と役割・認証の状態 (everybody, with roles and second factors)",
+        "todoke user list",
+        site=True,
     )
 
     new = _command(
         user,
         "add",
         partial(_add, load),
-        "with --site: one of the first two people of a new node; without: propose a person to the running node",
+        "--site あり: 新しい節点の最初の二人。なし: 動いている節点に提案 (with --site: one of the first two; without: a proposal)",
         "todoke user add 職員0001 --role admin --role approver --site live.yaml",
         site=True,
+        changes=True,
     )
     new.add_argument("name")
     new.add_argument("--role", action="append", required=True, metavar="ROLE", help=", ".join(PEOPLES))
     _password_file(new)
 
-    about = "another authenticator app for who lost theirs; the node must be stopped"
-    totp = _command(user, "totp", partial(_totp, load), about, "todoke user totp 職員0001 --site live.yaml", site=True)
-    about = "another password for who forgot theirs; the node must be stopped"
+    about = "認証アプリを登録し直す。節点を止めて (another authenticator app; the node must be stopped)"
+    totp = _command(
+        user, "totp", partial(_totp, load), about, "todoke user totp 職員0001 --site live.yaml", site=True, changes=True
+    )
+    about = "パスワードを決め直す。節点を止めて (another password; the node must be stopped)"
     word = _command(
-        user, "password", partial(_password, load), about, "todoke user password 職員0001 --site live.yaml", site=True
+        user,
+        "password",
+        partial(_password, load),
+        about,
+        "todoke user password 職員0001 --site live.yaml",
+        site=True,
+        changes=True,
     )
     for parser in (totp, word):
         parser.add_argument("name")
     _password_file(word)
 
     for act, about in PROPOSED.items():
-        parser = _command(user, act, partial(_propose, act), f"propose to {about}", f"todoke user {act} 職員0003")
+        parser = _command(user, act, partial(_propose, act), about, f"todoke user {act} 職員0003", changes=True)
         parser.add_argument("name")
     roles = _command(
-        user, "roles", partial(_propose, "roles"), "propose other roles", "todoke user roles 職員0003 --role viewer"
+        user,
+        "roles",
+        partial(_propose, "roles"),
+        "役割の変更を提案する (propose other roles)",
+        "todoke user roles 職員0003 --role viewer",
+        changes=True,
     )
     roles.add_argument("name")
     roles.add_argument("--role", action="append", required=True, metavar="ROLE", help=", ".join(PEOPLES))
 
-    _command(user, "proposals", _proposals, "what waits for a second admin", "todoke user proposals")
+    _command(
+        user,
+        "proposals",
+        _proposals,
+        "二人目の管理者を待つ提案 (what waits for a second admin)",
+        "todoke user proposals",
+    )
     approve = _command(
         user,
         "approve",
         _approve,
-        "say yes to another admin's proposal; prints what is to be handed over, once",
+        "ほかの管理者の提案を承認する。渡すものは一度だけ表示 (say yes to another admin's proposal)",
         "todoke user approve p-20260914T024100-1f3a2b",
+        changes=True,
     )
-    reject = _command(user, "reject", _reject, "say no to a proposal", "todoke user reject p-… --reason 重複のため")
+    reject = _command(
+        user,
+        "reject",
+        _reject,
+        "提案を却下する (say no to a proposal)",
+        "todoke user reject p-… --reason 重複のため",
+        changes=True,
+    )
     for parser in (approve, reject):
         parser.add_argument("id")
     reject.add_argument("--reason", required=True, metavar="TEXT")
 
 
 def _command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], int], about: str, example: str, *, site: bool = False
+    commands: Any, name: str, run: Run, about: str, example: str, *, site: bool = False, changes: bool = False
 ) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=about,
-        description=about,
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=partial(_answering, run), site=None)
+    parser = command(commands, name, run, about, example, dry_run=changes)
+    parser.set_defaults(site=None)
     if site:
         parser.add_argument(
-            "--site", type=Path, metavar="FILE", help="at the machine, with the node of this file stopped"
+            "--site",
+            type=Path,
+            metavar="FILE",
+            help="この機械で、止めた節点に対して (at the machine, with the node of this file stopped)",
         )
-    parser.add_argument(
-        "--node", metavar="URL", help="the node's staff door (TODOKE_NODE; default http://127.0.0.1:8181)"
-    )
-    parser.add_argument(
-        "--token-file", type=Path, metavar="FILE", help="your own token (TODOKE_TOKEN_FILE or TODOKE_TOKEN)"
-    )
-    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     return parser
 
 
 def _password_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--password-file", type=Path, metavar="FILE", help="its first line; default: ask at the terminal"
+        "--password-file",
+        type=Path,
+        metavar="FILE",
+        help="一行目。なければ端末でたずねる (its first line; default: ask at the terminal)",
     )
-
-
-def _answering(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
-    try:
-        return run(args)
-    except Said as said:
-        if args.output == "json":
-            say.line(json.dumps(said.body, ensure_ascii=False))
-        else:
-            say.complain(str(said))
-        return said.exit_code
-
-
-def _shown(args: argparse.Namespace, answer: Mapping[str, Any], lines: Sequence[str]) -> None:
-    if args.output == "json":
-        say.line(json.dumps(answer, ensure_ascii=False))
-        return
-    for line in lines:
-        say.line(line)
 
 
 # -- at the machine ------------------------------------------------------------------------------------------------------
 
 
 @asynccontextmanager
-async def _stopped(site: Site) -> Any:
-    """The accounts of a node that does not run."""
+async def _stopped(site: Site) -> AsyncIterator[Ledger]:
+    """The ledger of a node that does not run."""
     site.state_dir.mkdir(parents=True, exist_ok=True)
-    clock = SystemClock()
     try:
-        async with open_ledger(site.dsn, mode=MODES[site.mode], node=site.node, clock=clock) as ledger:
-            yield Accounts(ledger, clock, site.mode)
+        async with open_ledger(site.dsn, mode=MODES[site.mode], node=site.node, clock=SystemClock()) as ledger:
+            yield ledger
     except Standby as error:
         raise Standby(
             f"{error}\n動いている節点には --site を付けずに頼んでください (the node is running: leave --site out)"
@@ -168,11 +175,13 @@ async def _stopped(site: Site) -> Any:
 
 
 def _at(load: Load, args: argparse.Namespace, ask: Callable[[Accounts], Awaitable[T]]) -> T:
+    """What the accounts of that node answer; `--dry-run` asks those over a ledger that forgets."""
     site = load(args.site)
 
     async def asking() -> T:
-        async with _stopped(site) as accounts:
-            return await ask(accounts)
+        async with _stopped(site) as ledger:
+            kept = Rehearsal(ledger) if getattr(args, "dry_run", False) else ledger
+            return await ask(Accounts(kept, SystemClock(), site.mode, key=site.accounts_key))
 
     return asyncio.run(asking())
 
@@ -195,7 +204,8 @@ def _password(load: Load, args: argparse.Namespace) -> int:
     _require_site(args)
     password = _read_password(args)
     _at(load, args, lambda accounts: accounts.at_machine.new_password(args.name, password))
-    _shown(args, {"name": args.name}, [f"{args.name} のパスワードを替えました (password replaced)"])
+    said = "替えられます" if args.dry_run else "替えました"
+    shown(args, {"name": args.name}, [f"{args.name} のパスワードを{said} (password replaced)"])
     return DONE
 
 
@@ -224,14 +234,23 @@ def _read_password(args: argparse.Namespace) -> str:
     if not sys.stdin.isatty():
         reason = "端末がありません。--password-file で渡してください (no terminal: use --password-file)"
         raise InvalidInput([Finding("password", reason)])
-    password = getpass.getpass(f"{args.name} のパスワード (password): ")
-    if getpass.getpass("もう一度 (again): ") != password:
-        raise InvalidInput([Finding("password", "二度の入力が違います (the two differ)")])
-    return password
+    for _ in range(TRIES):
+        password = getpass.getpass(f"{args.name} のパスワード (password): ")
+        if getpass.getpass("もう一度 (again): ") == password:
+            return password
+        say.complain("二度の入力が違います (the two differ)")
+    raise InvalidInput([Finding("password", "二度の入力が違います (the two differ)")])
 
 
 def _set_up(args: argparse.Namespace, enrolling: Enrolling, enrolled: Enrolled) -> None:
     """The app's secret and the recovery codes: on the screen this once."""
+    if args.dry_run:
+        shown(
+            args,
+            {"name": enrolling.name},
+            [f"{enrolling.name} を登録できます。何も書いていません (dry run: nothing was written)"],
+        )
+        return
     answer = {"name": enrolling.name, "otpauth": enrolling.uri, "recovery_codes": list(enrolled.recovery_codes)}
     lines = [
         f"{enrolling.name} を登録しました。次を認証アプリで読み取ってください (scan this with an authenticator app)",
@@ -242,56 +261,52 @@ def _set_up(args: argparse.Namespace, enrolling: Enrolling, enrolled: Enrolled) 
         "回復コード。一度しか表示しません。紙に写し、鍵のかかる所へ (recovery codes, shown once: keep them on paper)",
         *(f"  {code}" for code in enrolled.recovery_codes),
     ]
-    _shown(args, answer, lines)
+    shown(args, answer, lines)
 
 
 def _list(load: Load, args: argparse.Namespace) -> int:
     if args.site is not None:
         people = [asdict(person) for person in _at(load, args, lambda accounts: accounts.people())]
     else:
-        people = _client(args).get("/people")["people"]
+        people = client(args).get("/people")["people"]
     lines = [
         f"{each['name']}  {', '.join(each['roles'])}  {each['state']}  "
         f"{'アプリ ' if each['has_app'] else ''}{'パスキー' + str(each['passkeys']) if each['passkeys'] else ''}".rstrip()
         for each in people
     ]
-    _shown(args, {"people": people}, lines or ["まだ誰もいません。todoke user add … --site FILE (nobody yet)"])
+    shown(args, {"people": people}, lines or ["まだ誰もいません。todoke user add … --site FILE (nobody yet)"])
     return DONE
 
 
 # -- through the running node ---------------------------------------------------------------------------------------------
 
 
-def _client(args: argparse.Namespace) -> Client:
-    return Client.of(args.node, args.token_file)
-
-
 def _propose(act: str, args: argparse.Namespace) -> int:
     what = {"name": args.name} | ({"roles": args.role} if "role" in args else {})
-    answer = _client(args).post("/proposals", {"act": act, "what": what})
+    answer = client(args).post("/proposals", {"act": act, "what": what})
     identifier = answer["proposal"]["id"]
     line = "二人目の管理者の承認を待っています (waits for a second admin)"
-    _shown(args, answer, [line, f"次: todoke user approve {identifier}"])
+    shown(args, answer, [] if args.dry_run else [line, f"次 (next): todoke user approve {identifier}"])
     return WAITING
 
 
 def _proposals(args: argparse.Namespace) -> int:
-    answer = _client(args).get("/proposals")
+    answer = client(args).get("/proposals")
     lines = [f"{p['id']}  {p['state']}  {p['by']}  {p['words']}" for p in answer["proposals"]]
-    _shown(args, answer, lines or ["提案はありません (none)"])
+    shown(args, answer, lines or ["提案はありません (none)"])
     return DONE
 
 
 def _approve(args: argparse.Namespace) -> int:
-    answer = _client(args).post(f"/proposals/{args.id}/approve", {})
-    lines = [f"{args.id} を行いました (done)"]
-    if answer["handed_over"]:
+    answer = client(args).take(f"/proposals/{args.id}/approve")
+    lines = [] if args.dry_run else [f"{args.id} を行いました (done)"]
+    if answer["handed_over"] and not args.dry_run:
         lines += ["本人に渡してください。一度しか表示しません (hand this over; shown once):", answer["handed_over"]]
-    _shown(args, answer, lines)
+    shown(args, answer, lines)
     return DONE
 
 
 def _reject(args: argparse.Namespace) -> int:
-    answer = _client(args).post(f"/proposals/{args.id}/reject", {"reason": args.reason})
-    _shown(args, answer, [f"{args.id} を却下しました (rejected)"])
+    answer = client(args).post(f"/proposals/{args.id}/reject", {"reason": args.reason})
+    shown(args, answer, [] if args.dry_run else [f"{args.id} を却下しました (rejected)"])
     return DONE

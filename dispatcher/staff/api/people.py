@@ -109,6 +109,11 @@ class Rotated:
 
 
 @dataclass(frozen=True, slots=True)
+class Duty:
+    mail: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TemplateShown:
     name: str
     level: int | None
@@ -184,6 +189,11 @@ async def revoke_token(call: Call[Nothing, Nothing]) -> Done:
     return Done("revoked")
 
 
+async def read_duty(call: Call[Nothing, Nothing]) -> Duty:
+    """当番の宛先 (who is mailed when something fails or waits)"""
+    return Duty(tuple(await call.rooms.accounts.duty_list()))
+
+
 async def list_templates(call: Call[Nothing, Nothing]) -> Templates:
     """ひな形と、一人で出せるか (templates, and whether one person may send them alone)"""
     approved = await call.rooms.accounts.approved_templates()
@@ -222,6 +232,7 @@ ROUTES = (
     looks("/people", Scope.ADMIN, list_people),
     looks("/sessions", Scope.ADMIN, list_sessions),
     changes("/sessions/{id}", Scope.ADMIN, revoke_session, method="DELETE"),
+    looks("/duty", Scope.ADMIN, read_duty),
     looks("/proposals", Scope.ADMIN, list_proposals),
     changes("/proposals", Scope.ADMIN, propose, status=201),
     changes("/proposals/{id}/approve", Scope.ADMIN, approve_proposal, hands_over=True),

@@ -50,5 +50,5 @@ class Rooms:
         rehearsal = Rehearsal(self.ledger)
         accounts = self.accounts.over(rehearsal)
         return Rooms(
-            self.desk.over(rehearsal, accounts.is_fresh_factor), accounts, rehearsal, self.clock, self.city
+            self.desk.rehearsing(rehearsal, accounts.is_fresh_factor), accounts, rehearsal, self.clock, self.city
         ), rehearsal
