@@ -9,7 +9,7 @@ RUN_DEBS := python3-venv fonts-noto-cjk
 DEV_DEBS := $(RUN_DEBS) postgresql postfix nginx-light mosquitto mosquitto-clients tesseract-ocr tesseract-ocr-jpn libxml2-utils nftables iproute2 chromium
 # What is said while installing goes to stderr: stdout belongs to the program (make run ARGS="-o json").
 
-.PHONY: run test check bench lock clean help
+.PHONY: run test check bench fuzz lock clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -31,6 +31,9 @@ check: .stamps/dev  ## lint, types, import contracts, dependencies, spelling
 
 bench: .stamps/dev  ## the promises, each a ratio to a baseline of the same run (ROWS=engine,mail ARGS="-o json")
 	@$(BIN)/python -m tests.bench $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+
+fuzz: .stamps/dev  ## the API asked whatever its document allows, at length (ARGS="--help")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 lock: .stamps/dev  ## write the lock files anew (needs uv)
 	uv pip compile --quiet --python-version 3.11 --no-emit-index-url --generate-hashes pyproject.toml --group build -o requirements.lock
