@@ -2,7 +2,7 @@
 
     bytes ──read────▶ Telegram    jma.py, partner.py (CAP): hostile bytes in, one frozen noun out (telegram.py)
           ──concern─▶ Concern     places.py: what of it is about this city, and which quarters
-          ──decide──▶ Decision    decide.py: pure; the tables and the policy are data (config/intake/)
+          ──decide──▶ Decision    decide.py, order.py: pure; the tables and the policy are data (config/intake/)
           ──take────▶ a draft     taking.py: the order of an event (upstream.py), the desk (drafting.py, wording.py)
 
 Where telegrams come from stands in sources/: a folder, a feed, a POST. `replay.py` is the same path without a node.

@@ -10,23 +10,19 @@ It never looks at a clock or a ledger, so a replay decides as the node did.
 Source: design.md §7 "JMA telegrams"; 気象庁防災情報XMLフォーマット 運用指針 §3 (InfoType, EventID, Serial).
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from config.intake import NO_TEMPLATE, PEOPLE_ONLY, Group, Policy, Row, Table
+from dispatcher.intake.order import Known, of_the_same_event, out_of_order, too_old
 from dispatcher.intake.places import Concern
 from dispatcher.intake.telegram import InfoType, Phase, Rank, Statement, Status, Telegram
 from dispatcher.model.draft import ENDING, Verb
 
 _EXACT = frozenset({Rank.MUNICIPALITY, Rank.CLUSTER})
 """How exactly the city must be named before a policy may send without a person."""
-ANOTHER_EVENT = timedelta(days=3)
-"""Telegrams so far apart have nothing to do with each other, though many events bear no name of their own."""
-_SILENCE = timedelta(hours=3)
-"""An event that was silent for so long, and counts from a lower number, is another one."""
 _LIFTED = "解除"
 """A kind that names nothing else: whatever the telegram announces, it is over."""
 _FORCE = frozenset({Phase.ACTIVE, Phase.CONTINUED})
@@ -53,20 +49,6 @@ class Lane(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What the last telegram of this event came to."""
-
-    serial: int | None
-    reported: datetime
-    info_type: InfoType
-    digest: str
-    template: str | None = None
-    """What holds for the city now; None when it is over."""
-    kinds: tuple[str, ...] = ()
-    quarters: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     outcome: Outcome
     reason: str
@@ -88,13 +70,6 @@ class Decision:
         return tuple(dict.fromkeys(s.kind.name for s in self.statements))
 
 
-def event_key(telegram: Telegram) -> str:
-    """The event that a telegram belongs to, within its title and lane. SHA-256 in hex: a stranger chose the words."""
-    event = telegram.event_id or telegram.series
-    framed = f"{telegram.format}\0{telegram.title}\0{event}\0{telegram.status}"
-    return hashlib.sha256(framed.encode()).hexdigest()
-
-
 def decide(
     telegram: Telegram,
     concern: Concern,
@@ -107,11 +82,10 @@ def decide(
     oldest: timedelta = timedelta(hours=6),
 ) -> Decision:
     """What this telegram asks of the desk. Without `now`, nothing is too old."""
-    if known is not None and abs(telegram.reported - known.reported) > ANOTHER_EVENT:
-        known = None
+    known = of_the_same_event(known, telegram)
     found = table.group(telegram.title)
     about = _About(telegram, concern, found[0] if found else None, found[1] if found else telegram.title)
-    if why := _other_lane(telegram, lane) or _out_of_order(telegram, known) or _too_old(telegram, now, oldest):
+    if why := _other_lane(telegram, lane) or out_of_order(telegram, known) or too_old(telegram, now, oldest):
         return about.ignored(why)
     decision = _meant(about, policy, known)
     if telegram.status is Status.NORMAL:
@@ -167,39 +141,6 @@ def _other_lane(telegram: Telegram, lane: Lane) -> str:
         return f"{telegram.status}の電文です。本番の節点では扱いません (not for a live node)"
     if lane is Lane.DRILL and telegram.status is Status.NORMAL:
         return "本番の電文です。訓練の節点では扱いません (not for a drill node)"
-    return ""
-
-
-def _out_of_order(telegram: Telegram, known: Known | None) -> str:
-    """Why nothing new is said: seen before, or older than what is known. Without an event, only the time tells the order."""
-    if known is None:
-        return ""
-    if telegram.digest == known.digest:
-        return "同じ電文を受け取り済みです (a duplicate)"
-    if telegram.event_id and telegram.serial is not None and known.serial is not None:
-        if telegram.serial < known.serial and not _begins_again(telegram, known):
-            return f"第{known.serial}報のあとに第{telegram.serial}報が届きました (older than what is known)"
-        if telegram.serial > known.serial:
-            return ""
-    if telegram.reported < known.reported:
-        return f"{known.reported:%d日%H:%M} の電文のあとに {telegram.reported:%d日%H:%M} の電文が届きました (older)"
-    is_repeated = telegram.reported == known.reported and telegram.info_type is known.info_type
-    return "同じ報を受け取り済みです (a duplicate)" if is_repeated else ""
-
-
-def _begins_again(telegram: Telegram, known: Known) -> bool:
-    """Some events are one name for ever (東京都土砂災害警戒情報): after the last one is over, they count from 1 again."""
-    later = telegram.reported - known.reported
-    return later > _SILENCE or (known.template is None and later > timedelta(0))
-
-
-def _too_old(telegram: Telegram, now: datetime | None, oldest: timedelta) -> str:
-    if now is None:
-        return ""
-    if telegram.valid_until is not None and telegram.valid_until <= now:
-        return f"有効期限 {telegram.valid_until:%d日%H:%M} を過ぎています (no longer valid)"
-    if now - telegram.reported > oldest:
-        return f"{telegram.reported:%Y-%m-%d %H:%M} の古い電文です (too old)"
     return ""
 
 

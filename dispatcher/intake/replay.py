@@ -21,8 +21,9 @@ from config.cities import cities
 from config.intake import PEOPLE_ONLY
 from config.site import Site
 from dispatcher.errors import InvalidInput
-from dispatcher.intake.decide import Decision, Known, Lane, after, decide, event_key
+from dispatcher.intake.decide import Decision, Lane, after, decide
 from dispatcher.intake.jma import MAX_BYTES
+from dispatcher.intake.order import Known, event_key
 from dispatcher.intake.places import concern
 from dispatcher.intake.taking import Rules, read, rules_of
 from dispatcher.staff.cli.command import output, shown

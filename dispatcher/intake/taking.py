@@ -18,8 +18,9 @@ from config.intake import Places, Policy, Table, load_places, load_policy, load_
 from dispatcher.clock import Clock
 from dispatcher.errors import NotFound, Refused, StaleHash
 from dispatcher.intake import jma, partner, upstream
-from dispatcher.intake.decide import Decision, Known, Lane, Outcome, decide
+from dispatcher.intake.decide import Decision, Lane, Outcome, decide
 from dispatcher.intake.drafting import Drafting
+from dispatcher.intake.order import Known
 from dispatcher.intake.places import concern
 from dispatcher.intake.signature import Trust
 from dispatcher.intake.telegram import Telegram

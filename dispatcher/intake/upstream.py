@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from dispatcher.clock import JST
-from dispatcher.intake.decide import ANOTHER_EVENT, Decision, Known, Outcome, after, event_key
+from dispatcher.intake.decide import Decision, Outcome, after
+from dispatcher.intake.order import ANOTHER_EVENT, Known, event_key
 from dispatcher.intake.telegram import InfoType, Telegram
 from dispatcher.ledger import Event, Ledger
 from dispatcher.staff.guards import UPSTREAM

@@ -8,7 +8,8 @@ import pytest
 
 from config.cities import load
 from config.intake import PEOPLE_ONLY, Policy, Sent, load_places, load_policy, load_table
-from dispatcher.intake.decide import Known, Lane, Outcome, after, decide, event_key
+from dispatcher.intake.decide import Lane, Outcome, after, decide
+from dispatcher.intake.order import Known, event_key
 from dispatcher.intake.places import concern
 from dispatcher.intake.taking import read
 from dispatcher.model.draft import Verb
