@@ -46,7 +46,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     return await render(request, "board.html", may=may, halted=console.desk.halted, **values)
 
 
-_ACTS = (Act.WRITE, Act.REPORT, Act.HALT, Act.REOPEN)
+_ACTS = (Act.WRITE, Act.REPORT, Act.SWITCH, Act.HALT, Act.REOPEN)
 
 
 async def events(request: web.Request) -> web.StreamResponse:

@@ -19,7 +19,7 @@ from dispatcher.model.delivery import Outcome, Receipt
 from dispatcher.model.draft import Draft, State, Verb
 from dispatcher.staff.console.attention import WATCH
 from dispatcher.staff.console.frame import CONSOLE, Console, fragment, render, sitting, words
-from dispatcher.staff.console.guard import fields
+from dispatcher.staff.console.guard import fields, is_local
 from dispatcher.staff.console.live import LIVE
 from dispatcher.staff.console.outline import Outline, act_words, outline
 from dispatcher.staff.console.words import Words
@@ -200,7 +200,8 @@ async def switch(request: web.Request) -> web.StreamResponse:
         await console.desk.pause(person, kind, typed.get("reason", ""))
     else:
         await console.desk.resume(person, kind)
-    return _to(f"/alerts/{request.match_info['id']}")
+    went_to = typed.get("_from", "/")
+    return _to(went_to if is_local(went_to) else "/")
 
 
 async def retraction(request: web.Request) -> web.StreamResponse:
@@ -266,5 +267,5 @@ ROUTES = (
     web.get("/alerts/{id}/retract", retraction),
     web.post("/alerts/{id}/retract", retract),
     web.post("/alerts/{id}/channels/{kind}/retry", retry),
-    web.post("/alerts/{id}/channels/{act:pause|resume}", switch),
+    web.post("/channels/{act:pause|resume}", switch),
 )

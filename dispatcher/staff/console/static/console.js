@@ -58,6 +58,7 @@
     try {
       const answer = await fetch(`/calls?from=${encodeURIComponent(location.pathname)}`, { headers: { Accept: "application/json" } });
       if (answer.status === 401) return ended();
+      renewed();
       const told = await answer.json();
       if (told.html.trim() !== alarm.dataset.was) replace(alarm, told.html);
       alarm.dataset.was = told.html.trim();
@@ -69,6 +70,14 @@
     } catch (error) {
       stale();
     }
+  }
+  /* signed in again in another window: this page's forms are given the new session's seal, with all that was typed in them */
+  async function renewed() {
+    const bar = document.getElementById("ended");
+    if (!bar) return;
+    bar.remove();
+    const { seal } = await (await fetch("/session", { headers: { Accept: "application/json" } })).json();
+    each('input[name="_seal"]', field => { field.value = seal; });
   }
   function ended() {
     if (document.getElementById("ended")) return;
