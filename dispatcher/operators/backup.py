@@ -55,6 +55,10 @@ def _backup(args: argparse.Namespace) -> int:
     lines += [f"  {node}: {length} 件の記録 (events)" for node, (length, _) in manifest.chains.items()]
     lines += [f"  入れていません (left out): {path}" for path in manifest.left_out]
     lines += [f"✕ {line}" for line in wrong]
+    lines.append(
+        "▲ 台帳には宛先と、職員の二要素の元が入っています。鍵と同じように守ってください "
+        "(the ledger holds addresses and what staff sign in with: guard it like a key)"
+    )
     shown(args, {"file": str(args.to), "manifest": asdict(manifest), "wrong": list(wrong)}, lines)
     return FAILED if wrong else DONE
 

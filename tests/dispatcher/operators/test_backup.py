@@ -1,6 +1,7 @@
 """A running node is backed up, lost, and restored: what it had said is there again, and nothing that stands in the way is lost."""
 
 import asyncio
+import hashlib
 import io
 import json
 import os
@@ -253,6 +254,35 @@ async def test_an_archive_that_is_not_what_it_says_changes_nothing(quiet, tmp_pa
     assert await quiet.beside("restore", str(forged), "--replace") in {2, 5}
     assert capsys.readouterr().err.strip()
     assert everything_in(tmp_path) == before
+
+
+@pytest.mark.postgres
+async def test_a_dump_that_breaks_off_half_way_leaves_the_database_as_it_was(city_hall, postgres):
+    city_hall.change(ledger=postgres.database())
+    async with city_hall.up() as running:
+        first = await issued(running)
+    backup = city_hall.folder / "backup.tar"
+    assert await city_hall.beside("backup", "--to", str(backup)) == 0
+
+    def damaged(data):
+        return data[:-4000] + bytes(byte ^ 0x55 for byte in data[-4000:])
+
+    def change(name, data):
+        if name == "manifest.json":
+            values = json.loads(data)
+            for member in values["members"]:
+                if member["name"] == "ledger.pgdump":
+                    with tarfile.open(backup) as tar:
+                        dump = damaged(tar.extractfile("ledger.pgdump").read())
+                    member["sha256"] = hashlib.sha256(dump).hexdigest()
+            data = json.dumps(values).encode()
+        yield name, damaged(data) if name == "ledger.pgdump" else data
+
+    assert await city_hall.beside("restore", str(rewritten(backup, change)), "--replace") == 5
+    async with city_hall.up() as running:
+        assert [alert.identifier for alert in await running.ledger.alerts()] == [first]
+        assert await running.ledger.verify() == []
+        await issued(running)
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 10_240, b"not a tar" * 1000, os.urandom(20_000)])

@@ -3,15 +3,20 @@
 import asyncio
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from dispatcher.channel import Limits
 from dispatcher.clock import SystemClock
-from dispatcher.ledger import Claim
-from dispatcher.model.delivery import Priority
+from dispatcher.ledger import Attempted, Claim, Event
+from dispatcher.ledgers import open_ledger
+from dispatcher.model.delivery import DeliveryState, Outcome, Priority, Told
+from dispatcher.model.mode import Drill
 from dispatcher.operators.metrics import Metrics
 from dispatcher.staff.accounts.roles import Scope
+from tests.contracts import ledger_contract as contract
 from tests.servers.inside import issued
 
 
@@ -67,6 +72,46 @@ async def test_the_figures_are_those_of_the_ledger(with_admin):
         assert figures["todoke_build_info", ("mode", "drill"), ("node", "test"), ("version", "0.1.0")] == 1
         assert identifier not in body
         assert "大沢" not in body
+
+
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+async def test_both_engines_count_what_waits_what_is_under_way_and_who_lives(engine, request, tmp_path):
+    dsn = (
+        f"sqlite:///{tmp_path / 'todoke.db'}" if engine == "sqlite" else request.getfixturevalue("postgres").database()
+    )
+    under_way, go_on = asyncio.Event(), asyncio.Event()
+
+    async def attempt(claim):
+        under_way.set()
+        await go_on.wait()
+        return Attempted(claim, "taken", told=[Told(d.address, Outcome.TAKEN, "yes") for d in claim.destinations])
+
+    async with open_ledger(dsn, mode=Drill, node="test", clock=SystemClock()) as ledger, asyncio.timeout(20):
+        before = await ledger.figures()
+        assert before.deliveries == {}
+        assert before.due_for_s == 0
+        await ledger.issue(contract.issued(expires_at=None), unending(3), Event("alert.issued", contract.ALERT))
+        assert (await ledger.figures()).deliveries == {("website", DeliveryState.READY): 3}
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(ledger.run({"website": Limits(concurrency=1)}, attempt))
+            await under_way.wait()
+            now = await ledger.figures()
+            assert now.deliveries == {("website", DeliveryState.READY): 2, ("website", DeliveryState.SENDING): 1}
+            assert now.due_for_s > 0
+            assert now.commits > before.commits
+            assert 0 < now.leases_s["test"] <= 3
+            go_on.set()
+            while (await ledger.figures()).deliveries != {("website", DeliveryState.TAKEN): 3}:
+                await ledger.changed(now.events["test"], 0.1)
+            after = await ledger.figures()
+            assert after.tallies["website"]["taken"] == after.tallies["website"]["destinations"] == 6
+            assert after.events["test"] > now.events["test"]
+            assert ledger.still_for_s() < 10, "the beat moves the writer"
+            running.cancel()
+
+
+def unending(count):
+    return [replace(delivery, expires_at=None) for delivery in contract.deliveries(count, size=2)]
 
 
 async def test_an_openmetrics_reader_gets_openmetrics(with_admin):

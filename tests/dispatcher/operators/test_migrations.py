@@ -14,7 +14,6 @@ import pytest
 import sqlalchemy as sa
 
 from dispatcher import cap
-from dispatcher.__main__ import main
 from dispatcher.clock import SystemClock
 from dispatcher.errors import ConfigError, Refused
 from dispatcher.ledger import Event
@@ -25,7 +24,6 @@ from dispatcher.ledgers.schema import VERSION, metadata
 from dispatcher.model.delivery import DeliveryState
 from dispatcher.model.draft import Draft, State
 from dispatcher.model.mode import Drill, Live
-from tests.servers.headquarters import Headquarters
 
 DATA = Path(__file__).parents[2] / "data" / "ledgers"
 
@@ -158,32 +156,30 @@ async def test_two_nodes_that_start_at_once_migrate_once(postgres):
 
 
 @pytest.fixture
-def site(tmp_path):
-    headquarters = Headquarters(tmp_path)
-    (tmp_path / "state").mkdir()
-    with closing(sqlite3.connect(tmp_path / "state" / "todoke.db")) as connection:
+def with_old(city_hall):
+    """A site whose ledger is of version 1."""
+    (city_hall.folder / "state").mkdir()
+    with closing(sqlite3.connect(city_hall.folder / "state" / "todoke.db")) as connection:
         connection.executescript((DATA / "version-1-sqlite.sql").read_text("utf-8"))
-    return headquarters
+    return city_hall
 
 
-def test_a_dry_run_prints_the_sql_and_changes_nothing_and_a_run_does_it(site, capsys):
-    assert main(["migrate", "--site", str(site.file), "--dry-run"]) == 0
+def test_a_dry_run_prints_the_sql_and_changes_nothing_and_a_run_does_it(with_old, capsys):
+    assert with_old.todoke("migrate", "--dry-run") == 0
     printed = capsys.readouterr().out
     assert "CREATE TABLE records" in printed
     assert "nothing was changed" in printed
-    assert main(["migrate", "--site", str(site.file), "-o", "json"]) == 0
+    assert with_old.todoke("migrate", "-o", "json") == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["before"], answer["now"]) == (1, int(VERSION))
-    assert main(["migrate", "--site", str(site.file), "--dry-run", "-o", "json"]) == 0
+    assert with_old.todoke("migrate", "--dry-run", "-o", "json") == 0
     assert json.loads(capsys.readouterr().out)["steps"] == []
 
 
-def test_a_ledger_that_a_node_holds_is_migrated_by_nobody_else(site, capsys):
-    assert main(["migrate", "--site", str(site.file)]) == 0
-    site.start()
-    try:
-        assert main(["migrate", "--site", str(site.file)]) == 6
+async def test_a_node_migrates_by_itself_and_a_ledger_that_it_holds_is_migrated_by_nobody_else(with_old, capsys):
+    async with with_old.up() as node:
+        assert await node.ledger.verify() == []
+        assert "ledger.migrated" in capsys.readouterr().err
+        assert await with_old.beside("migrate") == 6
         assert "node test" in capsys.readouterr().err
-        assert main(["migrate", "--site", str(site.file), "--dry-run"]) == 0
-    finally:
-        site.stop()
+        assert await with_old.beside("migrate", "--dry-run") == 0

@@ -1,5 +1,6 @@
 """systemd's side of the line, played by a real socket: what a real `todoke serve` says on it, and when it falls silent."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -39,13 +40,6 @@ class Supervisor:
         return heard
 
 
-@pytest.fixture(params=["a socket in a folder", "an abstract socket"])
-def supervisor(request, tmp_path):
-    supervisor = Supervisor(str(tmp_path / "notify") if "folder" in request.param else f"@todoke-test-{os.getpid()}")
-    with closing(supervisor.line):
-        yield supervisor
-
-
 def started(city_hall, supervisor, watchdog_s):
     return subprocess.Popen(
         [sys.executable, "-m", "dispatcher", "serve", str(city_hall.file)],
@@ -54,8 +48,9 @@ def started(city_hall, supervisor, watchdog_s):
     )
 
 
-def test_a_node_says_when_it_is_ready_that_it_lives_and_that_it_stops(city_hall, supervisor):
-    with started(city_hall, supervisor, 4) as node:
+def test_a_node_says_when_it_is_ready_that_it_lives_and_that_it_stops(city_hall, tmp_path):
+    supervisor = Supervisor(str(tmp_path / "notify"))
+    with closing(supervisor.line), started(city_hall, supervisor, 4) as node:
         try:
             (ready,) = supervisor.until("READY")
             assert ready["READY"] == "1"
@@ -84,6 +79,20 @@ def test_a_node_whose_ledger_does_not_move_says_so_and_no_longer_says_that_it_li
             assert city_hall.url in revived["STATUS"]
         finally:
             node.kill()
+
+
+async def test_an_abstract_socket_is_spoken_to_as_well(tmp_path):
+    supervisor = Supervisor(f"@{tmp_path}")
+    notifier = Notifier({"NOTIFY_SOCKET": supervisor.name, "WATCHDOG_USEC": "40000"})
+    dsn = f"sqlite:///{tmp_path / 'todoke.db'}"
+    with closing(supervisor.line):
+        async with (
+            open_ledger(dsn, mode=Drill, node="test", clock=SystemClock()) as ledger,
+            supervised(ledger, SystemClock(), "up", notifier),
+        ):
+            assert supervisor.hear() == {"READY": "1", "STATUS": "up"}
+            assert await asyncio.to_thread(supervisor.hear) == {"WATCHDOG": "1"}
+        assert "STOPPING" in supervisor.until("STOPPING")[-1]
 
 
 async def test_where_nobody_listens_nothing_is_said_and_nothing_fails(tmp_path):
