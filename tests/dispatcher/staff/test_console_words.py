@@ -220,6 +220,17 @@ async def test_a_preview_is_the_rendering_itself_shut_in_a_frame(here, browser):
         assert (await stranger.get(frames[0].get("src"))).status in {303, 401}
 
 
+async def test_every_page_is_there_in_english_too(here, browser):
+    identifier = await here.issued()
+    paths = ("/compose?area=132040301", "/areas?area=132040301", f"/drafts/{identifier}", f"/drafts/{identifier}/reach")
+    for path in (*paths, f"/alerts/{identifier}/by-hand", f"/progress?alert={identifier}", "/admin"):
+        mark = "&" if "?" in path else "?"
+        english = await browser.open(f"{path}{mark}lang=en")
+        assert english.status == 200, path
+        assert english.tree.get("lang") == "en"
+        assert (await browser.open(f"{path}{mark}lang=ja")).tree.get("lang") == "ja"
+
+
 async def test_a_page_stays_under_forty_kilobytes_packed(here, browser):
     page = await composed(browser, cause="あ" * 200)
     saved = (await browser.post("/compose/save", fields(page, "/compose"))).headers["Location"].partition("?")[0]
@@ -265,16 +276,17 @@ async def test_the_templates_offered_are_those_of_the_mode(tmp_path, mode):
         assert not [name for name in offered if name.endswith("-lifted") or name == "false-alarm"]
 
 
-async def test_an_update_begins_with_the_words_before_and_waits_for_a_second_person(here, browser):
+@pytest.mark.parametrize("verb", ["update", "lift"])
+async def test_what_follows_begins_with_the_area_before_and_waits_for_a_second_person(here, browser, verb):
     identifier = await here.issued("elderly-evacuation")
-    page = await browser.open(f"/compose?of={identifier}&verb=update")
+    page = await browser.open(f"/compose?of={identifier}&verb={verb}")
     pairs = fields(page, "/compose")
     assert [value for name, value in pairs if name == "area"] == OSAWA
     done = await browser.post("/compose/submit", typed(pairs, cause="野川の水位がさらに上がっています"))
     assert done.status == 303, done.words
     follower = re.search(r"/drafts/([^/]+)/approve", done.headers["Location"])[1]
     draft, _ = await here.node.desk.preview(await here.person(WRITER), follower)
-    assert (draft.verb, draft.of, draft.state) == ("update", identifier, "pending")
+    assert (draft.verb, draft.of, draft.state) == (verb, identifier, "pending")
 
 
 async def test_a_correction_says_what_was_wrong_and_goes_to_the_page_that_sends_it(here, browser):
