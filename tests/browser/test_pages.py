@@ -11,6 +11,8 @@ from tests.browser.city import ADMIN, APPROVER, WRITER
 from tests.browser.officer import HEIGHT, NARROW, WIDE
 
 HEAVIEST_BYTES = 40 * 1024
+HIGHEST = 9000
+"""Pixels of a picture."""
 LOADED = {"document", "stylesheet", "script"}
 
 PAGES = {
@@ -69,12 +71,19 @@ def test_a_page_is_for_everybody_and_light(name, night, sit, stranger, screens):
     see_no_violation(page)
     for width in (WIDE, NARROW):
         page.set_viewport_size({"width": width, "height": HEIGHT})
+        keep_picture(page, screens / f"{name}-{width}.png")
         assert page.evaluate("document.scrollingElement.scrollWidth") <= width
-        page.screenshot(path=screens / f"{name}-{width}.png", full_page=True)
     separator = "&" if "?" in path else "?"
     officer.open(path.format(**night) + f"{separator}lang=en")
     assert page.locator("html").get_attribute("lang") == "en"
     see_no_violation(page)
+
+
+def keep_picture(page, path):
+    """All of the page at once: on a screen as high as it, so that its sticky bars stand where they end up."""
+    height = page.evaluate("document.scrollingElement.scrollHeight")
+    page.set_viewport_size({"width": page.viewport_size["width"], "height": min(height, HIGHEST)})
+    page.screenshot(path=path)
 
 
 def see_no_violation(page):

@@ -16,6 +16,7 @@ from config.by_hand import systems
 from dispatcher.clock import JST
 from dispatcher.ledger import Recorded
 from dispatcher.model.draft import WORDS, Verb
+from dispatcher.staff.accounts.acts import FORMS, AdminAct
 from dispatcher.staff.console.words import Words
 
 Facts = Mapping[str, Any]
@@ -54,8 +55,13 @@ def happened(story: Sequence[Recorded], t: Words, title: Callable[[str], str]) -
 
 def _line(one: Recorded, t: Words, title: Callable[[str], str]) -> Happened:
     event = one.event
-    told = _SAID.get(event.name)
-    said = told(event.facts, t, title) if told is not None else _as_it_stands(event.name, event.facts)
+    if (told := _SAID.get(event.name)) is not None:
+        said = told(event.facts, t, title)
+    elif (done := _ADMINISTERED.get(event.name)) is not None:
+        whom = str(event.facts.get("name") or event.facts.get("title") or "")
+        said = f"{whom}：{t(*done)}" if whom else t(*done)
+    else:
+        said = _as_it_stands(event.name, event.facts)
     return Happened(
         one.at.astimezone(JST),
         said,
@@ -109,13 +115,24 @@ def _verb(facts: Facts, t: Words) -> str:
 
 
 def _as_it_stands(name: str, facts: Facts) -> str:
-    shown = "、".join(f"{key} {str(value)[:80]}" for key, value in facts.items() if key not in {"by", "record"})
+    shown = "、".join(
+        f"{key} {str(value)[:80]}" for key, value in facts.items() if key not in {"by", "record", "proof"}
+    )
     return f"{name}（{shown}）" if shown else name
 
 
 def _gate(facts: Facts, t: Words, title: Callable[[str], str]) -> str:
     gate = str(facts.get("gate", ""))
     return t("送出全体", "everything") if gate == "*" else title(gate)
+
+
+def _act(facts: Facts, t: Words) -> str:
+    """The admin act in words; whom it is about stands in the event of the deed itself."""
+    act = str(facts.get("act", ""))
+    if act not in set(AdminAct):
+        return act
+    ja, _, en = FORMS[AdminAct(act)].words.partition(" (")
+    return t(ja, en.removesuffix(")"))
 
 
 def _system(facts: Facts) -> str:
@@ -200,7 +217,10 @@ _SAID: Mapping[str, Callable[[Facts, Words, Callable[[str], str]], str]] = Mappi
         "signin.refused": lambda _f, t, _: t("サインインを拒否", "a sign-in was refused"),
         "session.opened": lambda _f, t, _: t("サインインした", "signed in"),
         "session.closed": lambda _f, t, _: t("サインアウトした", "signed out"),
-        "proposal.made": lambda f, t, _: t(f"管理の提案：{f.get('act', '')}", f"proposed: {f.get('act', '')}"),
+        "proposal.made": lambda f, t, _: t("提案した：", "proposed: ") + _act(f, t),
+        "proposal.approved": lambda f, t, _: t("提案に2人目として同意した：", "gave the second yes: ") + _act(f, t),
+        "proposal.done": lambda f, t, _: t("提案どおりにした：", "carried out: ") + _act(f, t),
+        "proposal.rejected": lambda f, t, _: t("提案を退けた：", "turned down: ") + _act(f, t),
         "intake.taken": lambda f, t, _: t(
             f"電文「{f.get('title', '')}」を受けた：{f.get('reason', '')}",
             f"took the telegram “{f.get('title', '')}”: {f.get('decision', '')}",
@@ -216,3 +236,30 @@ _SAID: Mapping[str, Callable[[Facts, Words, Callable[[str], str]], str]] = Mappi
         ),
     }
 )
+_ADMINISTERED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "account.founded": ("最初の管理者にした", "founded as an admin"),
+        "account.added": ("加えた", "added"),
+        "account.enrolled": ("パスワードとアプリを設定した", "set up password and app"),
+        "account.removed": ("外した", "removed"),
+        "account.disabled": ("止めた", "disabled"),
+        "account.enabled": ("止めたのを戻した", "enabled again"),
+        "account.roles_changed": ("役割を変えた", "roles changed"),
+        "account.reset": ("認証をやり直しにした", "factors reset"),
+        "account.renewing": ("アプリを入れ替えている", "is changing the app"),
+        "account.app_replaced": ("アプリを入れ替えた", "app replaced"),
+        "account.password_changed": ("パスワードを変えた", "password changed"),
+        "account.password_replaced": ("パスワードを入れ替えた", "password replaced"),
+        "account.passkey_added": ("パスキーを加えた", "passkey added"),
+        "account.passkey_removed": ("パスキーを外した", "passkey removed"),
+        "account.recovery_renewed": ("回復コードを作り直した", "recovery codes renewed"),
+        "token.issued": ("鍵を出した", "token issued"),
+        "token.rotated": ("鍵を新しくした", "token rotated"),
+        "token.revoked": ("鍵を止めた", "token revoked"),
+        "template.approved": ("緊急発表に使えるひな形にした", "template approved for one person’s use"),
+        "duty.changed": ("当番の宛先を変えた", "duty list changed"),
+        "maintenance.opened": ("保守時間を始めた", "maintenance opened"),
+        "maintenance.closed": ("保守時間を終えた", "maintenance closed"),
+    }
+)
+"""What was done about people, keys and the node: named by whom it is about."""
