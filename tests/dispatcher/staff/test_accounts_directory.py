@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 
 from config.binding import bind
@@ -24,20 +25,24 @@ SETTINGS = {
 }
 
 
-@pytest.fixture
-async def room(tmp_path):
-    async with room_at(f"sqlite:///{tmp_path / 'ledger.db'}") as made:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def room(tmp_path_factory):
+    """One ledger for all: what comes from the directory leaves nothing in it but sessions."""
+    async with room_at(f"sqlite:///{tmp_path_factory.mktemp('room') / 'ledger.db'}") as made:
         yield made
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def provider(room):
     async with providing(room.clock) as running:
         running.who = dict(OFFICER)
         yield running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def issuer(room, provider):
     async with Issuer(Directory(issuer=provider.url, **SETTINGS), room.clock) as opened:
         yield opened
@@ -256,7 +261,7 @@ async def test_a_directory_that_is_not_there_is_said_plainly(room):
             await nobody.begin()
 
 
-def test_the_site_file_names_everything_that_is_wrong():
+async def test_the_site_file_names_everything_that_is_wrong():
     text = """\
 issuer: http://sso.example.jp
 client_id: ""
