@@ -92,7 +92,7 @@ async def audit(call: Call[Nothing, Nothing]) -> Audited:
 
 ROUTES = (
     looks("/status", Scope.READ, status),
-    asks("/channels/test", Scope.WRITE, probe_channels),
+    asks("/channels/test", Scope.READ, probe_channels),
     changes("/channels/{kind}/pause", Scope.WRITE, pause),
     changes("/channels/{kind}/resume", Scope.WRITE, resume),
     changes("/halt", Scope.WRITE, halt),
