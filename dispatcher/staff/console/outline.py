@@ -100,6 +100,8 @@ def _line(tally: ChannelTally, board: Board, t: Words) -> Line:
         state, word = "off", t("閉じています", "closed")
     elif tally.retrying:
         state, word = "retry", t("再送待ち", "retrying")
+    elif tally.sending and tally.last_words and not tally.taken:
+        state, word = "retry", t("再送中", "trying again")
     elif tally.sending:
         state, word = "run", t("送信中", "sending")
     elif settled < tally.destinations:

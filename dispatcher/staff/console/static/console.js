@@ -124,25 +124,25 @@
       if (fresh) row.dataset.state = fresh.dataset.state;
     });
     tick();
-    digest();
     fresh();
   }
-  /* what a screen reader hears: one sentence, at most every ten seconds */
+  /* what a screen reader hears: one sentence, at most every five seconds, and always the last one */
   let said = "", saidAt = 0;
   function digest() {
     const words = document.querySelector("[data-digest]"), mouth = document.querySelector("[data-say]");
-    if (!words || !mouth || words.textContent === said || Date.now() - saidAt < 10000) return;
+    if (!words || !mouth || words.textContent === said || Date.now() - saidAt < 5000) return;
     said = words.textContent;
     saidAt = Date.now();
     put(mouth, said);
   }
+  setInterval(digest, 500);
   const age = document.querySelector("[data-fresh] span");
   function fresh() {
     const at = new Intl.DateTimeFormat("ja-JP", { timeZone: "Asia/Tokyo", timeStyle: "medium" }).format(now());
     if (age) put(age, say(`${at} の状況です。自動で新しくなります。`, `As of ${at}. It updates by itself.`));
   }
   function stale() {
-    if (age) put(age, say("node につながりません。古い状況です。", "No link to the node: this is old."));
+    if (age) put(age, say("つながりません。古い状況です。", "No link to the node: this is old."));
   }
   const place = document.querySelector("[data-stream]");
   let stream = null;
@@ -154,7 +154,10 @@
       if (alarm) ask();
     });
     stream.onopen = fresh;
-    stream.onerror = stale;
+    stream.onerror = () => {
+      stale();
+      if (alarm) ask();
+    };
   }
   // A browser opens six connections to a node at most: a hidden page gives its own back.
   document.addEventListener("visibilitychange", () => {
