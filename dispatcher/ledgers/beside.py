@@ -18,7 +18,7 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from dispatcher.errors import NotFound, StorageFull
+from dispatcher.errors import NotFound, Refused
 from dispatcher.ledgers.dialect import Postgres
 from dispatcher.ledgers.schema import meta, nodes
 
@@ -37,7 +37,7 @@ async def look(dsn: str, work: Callable[[sa.Connection], T]) -> T:
 
     Raises:
         NotFound: there is no such file or database.
-        StorageFull: PostgreSQL takes no more connections, or SQLite's file cannot be read.
+        Refused: it is no ledger, or one that cannot be read; in the engine's words.
     """
     file = file_of(dsn)
     if file is not None:
@@ -51,6 +51,8 @@ async def look(dsn: str, work: Callable[[sa.Connection], T]) -> T:
     try:
         async with engine.connect() as connection:
             return await connection.run_sync(work)
+    except sa.exc.DBAPIError as error:
+        raise Refused(f"台帳として読めません (no readable ledger): {error.orig}") from error
     finally:
         await engine.dispose()
 
@@ -90,10 +92,8 @@ def look_at_file(file: Path, work: Callable[[sa.Connection], T]) -> T:
     try:
         with engine.connect() as connection:
             return work(connection)
-    except sa.exc.OperationalError as error:
-        if getattr(error.orig, "sqlite_errorname", "").startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")):
-            raise StorageFull(f"{file}: {error.orig}") from error
-        raise
+    except sa.exc.DatabaseError as error:
+        raise Refused(f"{file}: 台帳として読めません (no readable ledger): {error.orig}") from error
     finally:
         engine.dispose()
 

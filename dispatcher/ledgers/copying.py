@@ -78,7 +78,18 @@ def _copy_file(file: Path, to: Path, progress: Progress) -> Facts:
 
 
 def copy_sqlite(file: Path, to: Path, progress: Progress = lambda _done, _of: None) -> None:
-    """Any SQLite file that is in use, as of one moment, to a file that needs no log beside it."""
+    """Any SQLite file that is in use, as of one moment, to a file that needs no log beside it.
+
+    Raises:
+        Refused: it cannot be read, or there is no room for the copy; in SQLite's words.
+    """
+    try:
+        _copy_sqlite(file, to, progress)
+    except sqlite3.Error as error:
+        raise Refused(f"{file}: 写せません (not copied): {error}") from error
+
+
+def _copy_sqlite(file: Path, to: Path, progress: Progress) -> None:
     with (
         closing(sqlite3.connect(f"file:{quote(str(file.resolve()))}?mode=rw", uri=True, timeout=30)) as source,
         closing(sqlite3.connect(to)) as target,
@@ -114,10 +125,7 @@ async def check(engine: Engine, copy: Path) -> Facts | None:
         Refused: it cannot be read.
     """
     if engine == "sqlite":
-        try:
-            return await asyncio.to_thread(look_at_file, copy, facts_of)
-        except sa.exc.DatabaseError as error:
-            raise Refused(f"控えの台帳が読めません (the copy cannot be read): {error.orig}") from error
+        return await asyncio.to_thread(look_at_file, copy, facts_of)
     await _run("pg_restore", "--list", str(copy))
     return None
 

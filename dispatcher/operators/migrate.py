@@ -33,10 +33,13 @@ def add(commands: Any) -> None:
 def _migrate(args: argparse.Namespace) -> int:
     site = site_of(args)
     before = asyncio.run(look(site.dsn, version_of))
-    steps = due(before) if before is not None else ()
-    if not args.dry_run and before is not None:
-        asyncio.run(_open(site.dsn, site.mode, site.node))
+    if before is None:
+        shown(args, {"before": None, "now": None, "steps": []}, ["-- 台帳はまだありません (there is no ledger yet)"])
+        return DONE
+    steps = due(before)
     lines = [f"-- {step.to}: {step.about}\n" + ";\n".join(step.statements) + ";" for step in steps]
+    if not args.dry_run:
+        asyncio.run(_open(site.dsn, site.mode, site.node))
     head = f"-- 台帳は版 {before}、プログラムは版 {VERSION} (the ledger's version, the program's)"
     done = "-- 何も変えていません (nothing was changed)" if args.dry_run or not steps else "-- 済みました (done)"
     answer = {

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 
 from config import former
 from dispatcher.clock import SystemClock
-from dispatcher.errors import NotFound, Refused, Standby
+from dispatcher.errors import Refused, Standby
 from dispatcher.ledger import Event
 from dispatcher.ledgers import open_ledger
 from dispatcher.ledgers.beside import file_of, holder, living, look
@@ -212,13 +212,17 @@ def _same(one: Path, other: Path) -> bool:
 
 
 async def _place(head: Head, copy: Path, placings: list[Placing], stamp: str) -> list[str]:
-    """Everything to where it belongs; returns what was there and where it is kept now."""
+    """Everything to where it belongs; returns what was there and where it is kept now.
+
+    Beside the state folder and not in it: a web server may serve what lies there, and the next backup would take it along.
+    """
+    before = head.state_dir.with_name(f"{head.state_dir.name}.before-{stamp}")
     aside: list[str] = []
     file = file_of(head.dsn)
     if file is not None:
         with alone(file, "restore"):
             for tail in ("", *COMPANIONS):
-                aside += _keep(file.with_name(file.name + tail), f".before-{stamp}", tail)
+                aside += _keep(file.with_name(file.name + tail), before / "ledger" / (file.name + tail))
             _move(copy, file)
             file.chmod(0o600)
             _give(file.with_name(file.name + ".lock"), file.parent)
@@ -226,7 +230,7 @@ async def _place(head: Head, copy: Path, placings: list[Placing], stamp: str) ->
         aside += await _place_database(head.dsn, copy, f"before_{stamp}")
     for placing in placings:
         if not _same(placing.source, placing.target):
-            aside += _keep(placing.target, f".before-{stamp}")
+            aside += _keep(placing.target, before / placing.name)
             _move(placing.source, placing.target)
     return aside
 
@@ -244,12 +248,11 @@ async def _place_database(dsn: str, copy: Path, schema: str) -> list[str]:
     return [f"postgresql: schema {schema}"] if had else []
 
 
-def _keep(path: Path, suffix: str, tail: str = "") -> list[str]:
+def _keep(path: Path, beside: Path) -> list[str]:
     if not os.path.lexists(path):
         return []
-    # SQLite finds the log of a database by its name, so the log keeps its tail.
-    beside = path.with_name(path.name.removesuffix(tail) + suffix + tail)
-    path.rename(beside)
+    beside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    shutil.move(path, beside)
     return [str(beside)]
 
 
@@ -292,5 +295,5 @@ async def _issued(dsn: str) -> AbstractSet[str]:
         return await look(
             dsn, lambda connection: frozenset(connection.execute(sa.select(alerts.c.identifier)).scalars())
         )
-    except (NotFound, sa.exc.DatabaseError):
+    except Refused:
         return frozenset()

@@ -49,7 +49,7 @@ async def ledger(dsn: str) -> Finding:
         if file_of(dsn) is not None:
             return good(what, f"まだありません。最初の起動で作ります (made at the first start): {none}")
         return broken(what, str(none), "PostgreSQL と接続先を確かめてください (check PostgreSQL and the DSN)")
-    except (TodokeError, sa.exc.DBAPIError) as error:
+    except TodokeError as error:
         return broken(what, str(error), "控えから戻してください: todoke restore (restore a backup)")
 
 

@@ -5,9 +5,12 @@ import hashlib
 import io
 import json
 import os
+import resource
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import tarfile
 from contextlib import closing
 from pathlib import Path
@@ -254,6 +257,39 @@ async def test_an_archive_that_is_not_what_it_says_changes_nothing(quiet, tmp_pa
     assert await quiet.beside("restore", str(forged), "--replace") in {2, 5}
     assert capsys.readouterr().err.strip()
     assert everything_in(tmp_path) == before
+
+
+def test_what_is_no_ledger_is_said_to_be_none(city_hall, tmp_path, capsys):
+    to = str(tmp_path / "backup.tar")
+    assert city_hall.todoke("backup", "--to", to) == 2, "there is none"
+    (tmp_path / "state").mkdir()
+    ledger = tmp_path / "state" / "todoke.db"
+    for data in (b"", os.urandom(8192)):
+        ledger.write_bytes(data)
+        assert city_hall.todoke("backup", "--to", to) == 5
+        assert "todoke.db" in capsys.readouterr().err
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE something (x)")
+    shutil.copyfile(tmp_path / "other.db", ledger)
+    assert city_hall.todoke("backup", "--to", to) == 5
+    assert city_hall.todoke("migrate") in {0, 5}
+    assert not list(tmp_path.glob("backup*"))
+
+
+def test_with_a_full_disk_there_is_no_backup_and_no_half_of_one(quiet):
+    quiet.backup.unlink()
+    done = subprocess.run(
+        [sys.executable, "-m", "dispatcher", "backup", "--site", str(quiet.file), "--to", str(quiet.backup)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
+    )
+    assert done.returncode in {1, 5}
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip()
+    assert not [path for path in quiet.folder.iterdir() if "backup" in path.name]
 
 
 @pytest.mark.postgres
