@@ -18,8 +18,8 @@ help:  ## this list
 run: .stamps/run  ## the demo: one evacuation order through six media, on this machine alone (ARGS="--help" for more)
 	@exec $(BIN)/todoke demo $(ARGS)
 
-test: .stamps/dev  ## every test
-	@$(BIN)/python -m pytest $(ARGS)
+test: .stamps/dev  ## every test, a file on each core (ARGS="-n 0 -k name" for one in this process)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: .stamps/dev  ## lint, types, import contracts, dependencies, spelling
 	@$(BIN)/ruff check .
