@@ -21,6 +21,7 @@ from dispatcher.errors import Finding, InvalidInput, NotFound, StaleHash
 from dispatcher.model.alert import Added
 from dispatcher.model.draft import ONE_PERSON, WORDS, Draft, Verb
 from dispatcher.path import Prepared
+from dispatcher.staff.boards import WAITING
 from dispatcher.staff.by_hand import ByHand, prepare
 from dispatcher.staff.console import area, preview
 from dispatcher.staff.console.form import (
@@ -42,6 +43,7 @@ from dispatcher.staff.console.guard import all_of, fields
 from dispatcher.staff.console.room import CONSOLE, Console, sitting, words
 from dispatcher.staff.console.words import Words
 from dispatcher.staff.notebook import HalfWritten
+from dispatcher.staff.rules import Act, allowed
 
 LABELS: Mapping[str, tuple[str, str]] = {
     "headline": ("見出し", "Headline"),
@@ -123,15 +125,15 @@ async def compose(request: web.Request) -> web.Response:
 async def draft(request: web.Request) -> web.Response:
     """A saved draft, with what this person has typed since and not saved."""
     console, by = request.app[CONSOLE], sitting(request).person
-    saved, _ = await console.desk.preview(by, request.match_info["id"])
+    saved, prepared = await console.desk.preview(by, request.match_info["id"])
     form = Form.of_draft(saved, console.clock.now())
-    kept = await console.desk.form(by, saved.identifier)
-    if kept is not None:
-        mine = Form.from_body(kept.body)
-        if mine.version != saved.version:
-            return await _conflict(request, mine, saved)
-        form = mine
-    return await _show(request, form, saved=saved, kept=kept)
+    kept = await console.desk.form(by, saved.identifier) if saved.state in WAITING else None
+    if kept is None:
+        return await _show(request, form, saved=saved, prepared=prepared)
+    mine = Form.from_body(kept.body)
+    if mine.version != saved.version:
+        return await _conflict(request, mine, saved)
+    return await _show(request, mine, saved=saved, kept=kept)
 
 
 async def shown(request: web.Request) -> web.Response:
@@ -252,15 +254,15 @@ def _address(request: web.Request) -> str:
     return f"/drafts/{identifier}" if identifier else "/compose"
 
 
-async def sheet_of(request: web.Request, form: Form) -> Sheet:
-    """The form with what it would become now, and everything that is wrong with it."""
+async def sheet_of(request: web.Request, form: Form, prepared: Prepared[Any] | None = None) -> Sheet:
+    """The form with what it would become now, and everything that is wrong with it; `prepared` where that is known already."""
     console, by = request.app[CONSOLE], sitting(request).person
     now, path = console.clock.now(), console.path
     before = Draft.from_body(*await path.ledger.draft(form.of)) if form.of else None
     stands = filled(form, path.city, path.mode, now, before)
     template = load_templates().get(form.template)
     try:
-        prepared = await console.desk.try_draft(by, form.typed(now))
+        prepared = prepared or await console.desk.try_draft(by, form.typed(now))
     except InvalidInput as refused:
         return Sheet(form, template, stands, None, None, refused.findings)
     hands = prepare(prepared.alert, path.city)
@@ -273,6 +275,7 @@ async def _show(
     form: Form,
     *,
     saved: Draft | None = None,
+    prepared: Prepared[Any] | None = None,
     kept: HalfWritten | None = None,
     refused: Sequence[Finding] = (),
     theirs: Form | None = None,
@@ -282,7 +285,7 @@ async def _show(
     if form.is_blank and not refused:
         sheet = Sheet(form, None, Filled({}, "", "", ""), None, None, ())
     else:
-        sheet = await sheet_of(request, form)
+        sheet = await sheet_of(request, form, prepared)
     if refused and not sheet.blocking:
         sheet = replace(sheet, findings=(*refused, *sheet.findings))
     by = sitting(request).person
@@ -305,6 +308,7 @@ async def _show(
         systems=systems(),
         times=_in_words(sheet, console, t),
         verb=WORDS[form.verb],
+        refusal=allowed(by.name, by.roles, Act.EDIT if saved else Act.WRITE, console.path.mode, saved),
         is_tried=not form.is_blank,
         is_refused=bool(refused),
         was_saved="saved" in request.query,

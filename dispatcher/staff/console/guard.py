@@ -181,7 +181,7 @@ async def _refusal(request: web.Request, status: int, reason: str, findings: Seq
             status=status,
             dumps=lambda body: json.dumps(body, ensure_ascii=False),
         )
-    held = await Held.of(request) if request.method == "POST" and request.can_read_body else None
+    held = await Held.of(request) if request.method == "POST" and request.body_exists else None
     return await render(
         request, "refused.html", status=status, code=status, reason=reason, findings=findings, held=held
     )

@@ -170,6 +170,23 @@ async def test_from_level_4_on_the_order_keeps_its_reviewed_words(browser):
     assert "審査済み" in refused.words
 
 
+async def test_who_may_only_look_sees_a_draft_and_is_offered_no_button(here, browser):
+    page = await composed(browser, cause="見るための文です")
+    address = (await browser.post("/compose/save", fields(page, "/compose"))).headers["Location"].partition("?")[0]
+    draft = address.rpartition("/")[2]
+    await here.node.desk.submit(await here.person(WRITER), draft, mode="drill")
+    prepared = (await here.node.desk.preview(await here.person(WRITER), draft))[1]
+    await here.node.desk.approve(await here.person(APPROVER), draft, shown=prepared.hash, mode="drill")
+    seen = await browser.open(address)
+    assert seen.status == 200
+    assert "見るための文です" in seen.words
+    assert "見るだけです" in seen.words
+    assert not seen.tree.xpath(f'//button[@formaction="{address}/save"]')
+    refused = await browser.post(f"{address}/save", typed(fields(seen, address), cause="あとから"))
+    assert refused.status == 403
+    assert "あとから" in refused.text, refused.words
+
+
 async def test_two_who_edit_at_once_see_both_versions_side_by_side_and_nothing_is_lost(here, browser, other):
     page = await composed(browser, cause="はじめの文です")
     address = (await browser.post("/compose/save", fields(page, "/compose"))).headers["Location"].partition("?")[0]

@@ -143,6 +143,7 @@ async def test_a_polygon_and_a_circle_are_drawn_on_the_large_map_and_stand_in_th
     await until(tab, "document.getElementById('polygon').value.split('\\n').length === 3")
     await tab.value("document.querySelector('button[value=polygon]').click()")
     await until(tab, "document.querySelectorAll('input[name=area]:checked').length > 3")
+    await until(tab, "document.getElementById('open-large').hidden === false")
     await tab.value("document.getElementById('open-large').click()")
     await until(tab, "document.querySelectorAll('#large-map path').length === 62")
     await tab.value("document.querySelector('[data-draw=circle]').click()")
