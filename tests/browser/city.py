@@ -19,6 +19,7 @@ from dispatcher.clock import SystemClock
 from dispatcher.staff.accounts import Accounts
 from dispatcher.staff.accounts.passwords import Passwords
 from dispatcher.staff.sessions import Person
+from dispatcher.steps.accept import Typed
 from drills.stage import Stage, stage
 
 WRITER, APPROVER, ADMIN, OTHER_ADMIN = "職員0001", "職員0002", "職員0003", "職員0004"
@@ -29,6 +30,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     OTHER_ADMIN: ("admin",),
 }
 PASSWORD = "雨のふる日は 長ぐつで 三本の橋をわたる"
+MODE = "drill"
 STEP_S = 30
 START_S = 60.0
 
@@ -73,6 +75,49 @@ class City:
     def person(self, name: str) -> Person:
         return Person(name, ROLES[name])
 
+    def drafted(self, area: str) -> str:
+        """An evacuation order that WRITER has written, through another door; its identifier."""
+        return self.run(self._drafted(area))
+
+    def pending(self, area: str) -> str:
+        """As drafted, and submitted."""
+        return self.run(self._pending(area))
+
+    def issued(self, area: str) -> str:
+        """As pending, and approved by APPROVER."""
+        return self.run(self._issued(area))
+
+    def alerts(self) -> set[str]:
+        """Identifiers of everything that ever went out."""
+        return {alert.identifier for alert in self.run(self.stage.node.ledger.alerts())}
+
+    def revoke(self, name: str) -> None:
+        """As an admin ends every session of somebody."""
+
+        async def end() -> None:
+            admin = self.person(ADMIN)
+            for session in await self.accounts.sessions(admin):
+                if session.person.name == name:
+                    await self.accounts.revoke(admin, session.id)
+
+        self.run(end())
+
+    async def _drafted(self, area: str) -> str:
+        typed = Typed(template="evacuation-order", areas=(area,))
+        draft, _ = await self.stage.node.desk.draft(self.person(WRITER), typed, mode=MODE)
+        return draft.identifier
+
+    async def _pending(self, area: str) -> str:
+        identifier = await self._drafted(area)
+        await self.stage.node.desk.submit(self.person(WRITER), identifier, mode=MODE)
+        return identifier
+
+    async def _issued(self, area: str) -> str:
+        identifier, desk = await self._pending(area), self.stage.node.desk
+        draft, _ = await desk.preview(self.person(APPROVER), identifier)
+        await desk.approve(self.person(APPROVER), identifier, shown=draft.hash, mode=MODE)
+        return identifier
+
     def second_factor(self, name: str) -> str:
         """What this person's app shows and has not been used yet; a recovery code where half a minute would have to pass."""
         # The next step's code is taken as well, and the last one's unless it runs out while it is being typed.
@@ -104,7 +149,7 @@ class City:
     async def _invite(self) -> None:
         """With passwords that cost little to make; the node keeps them again, at its own price, at the first sign-in."""
         running = self.stage.node
-        self.accounts = Accounts(running.ledger, SystemClock(), "drill", passwords=Passwords(CHEAPEST))
+        self.accounts = Accounts(running.ledger, SystemClock(), MODE, passwords=Passwords(CHEAPEST))
         for name in (ADMIN, OTHER_ADMIN):
             enrolling, enrolled = await self.accounts.at_machine.found(name, ROLES[name], PASSWORD)
             self._secrets[name], self._recovery[name] = enrolling.secret, list(enrolled.recovery_codes)

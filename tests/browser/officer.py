@@ -42,7 +42,7 @@ class Officer:
         """By name, password and what the app shows."""
         self.page.goto(self.city.url + went_to)
         self.type_credentials()
-        expect(self.page.locator("header")).to_contain_text(self.name)
+        expect(self.page.get_by_role("banner")).to_contain_text(self.name)
 
     def type_credentials(self) -> None:
         self.page.get_by_label("名前").fill(self.name)

@@ -6,7 +6,6 @@ Pictures of each are kept under out/screens/, for people to look at.
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from dispatcher.steps.accept import Typed
 from tests.browser.city import ADMIN, APPROVER, WRITER
 from tests.browser.officer import HEIGHT, NARROW, WIDE
 
@@ -41,20 +40,7 @@ PAGES = {
 @pytest.fixture(scope="module")
 def night(city):
     """Something of each kind to look at: a draft, a submission, an alert that is out; by identifier."""
-    desk, writer, approver = city.stage.node.desk, city.person(WRITER), city.person(APPROVER)
-
-    async def happen():
-        names = {}
-        for name, area in (("draft", "野崎"), ("pending", "新川"), ("alert", "中原")):
-            draft, _ = await desk.draft(writer, Typed(template="evacuation-order", areas=(area,)), mode="drill")
-            names[name] = draft.identifier
-            if name != "draft":
-                draft, _ = await desk.submit(writer, draft.identifier, mode="drill")
-            if name == "alert":
-                await desk.approve(approver, draft.identifier, shown=draft.hash, mode="drill")
-        return names
-
-    return city.run(happen())
+    return {"draft": city.drafted("野崎"), "pending": city.pending("新川"), "alert": city.issued("中原")}
 
 
 @pytest.mark.parametrize("name", PAGES)
