@@ -17,6 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -214,24 +215,33 @@ def _same(one: Path, other: Path) -> bool:
 async def _place(head: Head, copy: Path, placings: list[Placing], stamp: str) -> list[str]:
     """Everything to where it belongs; returns what was there and where it is kept now.
 
-    Beside the state folder and not in it: a web server may serve what lies there, and the next backup would take it along.
+    Everything is brought close first, and then changes places in a moment: a full disk stops it before anything has moved.
+    What was there is kept beside the state folder and not in it: a web server may serve what lies there, and the next backup
+    would take it along.
     """
     before = head.state_dir.with_name(f"{head.state_dir.name}.before-{stamp}")
-    aside: list[str] = []
     file = file_of(head.dsn)
+    changing = [placing for placing in placings if not _same(placing.source, placing.target)]
     if file is not None:
-        with alone(file, "restore"):
-            for tail in ("", *COMPANIONS):
-                aside += _keep(file.with_name(file.name + tail), before / "ledger" / (file.name + tail))
-            _move(copy, file)
-            file.chmod(0o600)
-            _give(file.with_name(file.name + ".lock"), file.parent)
-    else:
-        aside += await _place_database(head.dsn, copy, f"before_{stamp}")
-    for placing in placings:
-        if not _same(placing.source, placing.target):
-            aside += _keep(placing.target, before / placing.name)
-            _move(placing.source, placing.target)
+        changing.insert(0, Placing(f"ledger/{file.name}", copy, file))
+    coming: list[Path] = []
+    aside: list[str] = []
+    try:
+        for placing in changing:
+            coming.append(placing.target.with_name(f".{placing.target.name}.coming"))
+            _bring(placing, coming[-1], is_ledger=placing.target == file)
+        if file is None:
+            aside += await _place_database(head.dsn, copy, f"before_{stamp}")
+        with alone(file, "restore") if file is not None else nullcontext():
+            for placing, near in zip(changing, coming, strict=True):
+                for tail in ("", *(COMPANIONS if placing.target == file else ())):
+                    aside += _keep(placing.target.with_name(placing.target.name + tail), before / (placing.name + tail))
+                near.rename(placing.target)
+    finally:
+        for near in coming:
+            near.unlink(missing_ok=True)
+    if file is not None:
+        _give(file.with_name(file.name + ".lock"), file.parent)
     return aside
 
 
@@ -256,16 +266,15 @@ def _keep(path: Path, beside: Path) -> list[str]:
     return [str(beside)]
 
 
-def _move(source: Path, target: Path) -> None:
-    """By way of the target's own folder, so that it appears whole; it belongs to whoever that folder belongs to."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    coming = target.with_name(target.name + ".coming")
-    shutil.copyfile(source, coming)
-    shutil.copymode(source, coming)
-    with coming.open("rb") as file:
+def _bring(placing: Placing, near: Path, *, is_ledger: bool) -> None:
+    """Copy it into the folder where it belongs, for whoever that folder belongs to: from there it appears whole."""
+    near.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(placing.source, near)
+    if is_ledger:
+        near.chmod(0o600)
+    with near.open("rb") as file:
         os.fsync(file.fileno())
-    _give(coming, target.parent)
-    coming.rename(target)
+    _give(near, near.parent)
 
 
 def _give(path: Path, like: Path) -> None:

@@ -292,6 +292,21 @@ def test_with_a_full_disk_there_is_no_backup_and_no_half_of_one(quiet):
     assert not [path for path in quiet.folder.iterdir() if "backup" in path.name]
 
 
+def test_with_a_full_disk_nothing_is_replaced_by_half_of_a_backup(quiet):
+    before = everything_in(quiet.folder)
+    done = subprocess.run(
+        [sys.executable, "-m", "dispatcher", "restore", str(quiet.backup), "--site", str(quiet.file), "--replace"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
+    )
+    assert done.returncode in {1, 5}
+    assert "Traceback" not in done.stderr
+    assert everything_in(quiet.folder) == before
+
+
 @pytest.mark.postgres
 async def test_a_dump_that_breaks_off_half_way_leaves_the_database_as_it_was(city_hall, postgres):
     city_hall.change(ledger=postgres.database())
