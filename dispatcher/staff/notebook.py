@@ -19,11 +19,12 @@ from dispatcher.ledger import Event
 from dispatcher.model.audience import Audience
 from dispatcher.model.mode import M
 from dispatcher.staff.areas import Areas, SavedArea
-from dispatcher.staff.by_hand import ByHand, Tick, Ticks, prepare
+from dispatcher.staff.by_hand import ByHand, prepare
 from dispatcher.staff.reports import Picture, Report, Reports
 from dispatcher.staff.rules import Act
 from dispatcher.staff.seat import Seat
 from dispatcher.staff.sessions import Person
+from dispatcher.staff.ticks import Tick, Ticks
 
 COMPOSING = "composing"
 APPROVED_TEXT = "approved-text"

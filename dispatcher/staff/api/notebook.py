@@ -17,8 +17,9 @@ from dispatcher.staff.api.alerts import Done
 from dispatcher.staff.api.route import Call, Nothing, asks, changes, looks
 from dispatcher.staff.api.shapes import Facets
 from dispatcher.staff.areas import SavedArea
-from dispatcher.staff.by_hand import Script, Sheet, Tick
+from dispatcher.staff.by_hand import Script, Sheet
 from dispatcher.staff.reports import Report
+from dispatcher.staff.ticks import Tick
 from dispatcher.steps.accept import Typed
 
 PHOTO_CHARACTERS = 14_000_000

@@ -9,20 +9,17 @@ Source: issue "作成"; mockups `compose.html`; design.md §7, §9.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
 from config.by_hand import systems
-from config.templates import LANGUAGES, Template, load_templates
+from config.templates import LANGUAGES
 from dispatcher.errors import Finding, InvalidInput, NotFound, StaleHash
-from dispatcher.model.alert import Added
 from dispatcher.model.draft import ONE_PERSON, WORDS, Draft, Verb
 from dispatcher.path import Prepared
 from dispatcher.staff.boards import WAITING
-from dispatcher.staff.by_hand import ByHand, prepare
 from dispatcher.staff.console import area, preview
 from dispatcher.staff.console.form import (
     HAZARDS,
@@ -31,7 +28,6 @@ from dispatcher.staff.console.form import (
     Filled,
     Form,
     differences,
-    filled,
     hazards_of,
     is_reviewed,
     new_key,
@@ -41,6 +37,7 @@ from dispatcher.staff.console.form import (
 from dispatcher.staff.console.frame import render
 from dispatcher.staff.console.guard import all_of, fields
 from dispatcher.staff.console.room import CONSOLE, Console, sitting, words
+from dispatcher.staff.console.sheet import Sheet, in_words, sheet_of
 from dispatcher.staff.console.words import Words
 from dispatcher.staff.notebook import HalfWritten
 from dispatcher.staff.rules import Act, allowed
@@ -51,50 +48,6 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "instruction": ("どうするか", "What to do"),
     "short": ("1行の文", "One line"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """Everything that the page shows of a form."""
-
-    form: Form
-    template: Template | None
-    filled: Filled
-    prepared: Prepared[Any] | None
-    by_hand: ByHand | None
-    findings: tuple[Finding, ...]
-
-    def at(self, place: str) -> tuple[Finding, ...]:
-        """The findings of one field, by its id."""
-        return tuple(f for f in self.findings if place_of(f.where) == place)
-
-    @property
-    def elsewhere(self) -> tuple[Finding, ...]:
-        """Those that belong to no field of the form."""
-        return tuple(f for f in self.findings if not place_of(f.where))
-
-    @property
-    def blocking(self) -> tuple[Finding, ...]:
-        return tuple(f for f in self.findings if f.blocks)
-
-    @property
-    def asking(self) -> tuple[Finding, ...]:
-        return tuple(f for f in self.findings if not f.blocks)
-
-    def text(self, language: str, name: str) -> str:
-        """What stands in a text field: staff's words, else the template's."""
-        own = self.form.words.get(language, {}).get(name, "")
-        return own or self.filled.texts.get(language, {}).get(name, "")
-
-    def value(self, name: str) -> str:
-        """As `text`, for the fields outside the languages."""
-        return str(getattr(self.form, name) or getattr(self.filled, name))
-
-    def of_language(self, language: str) -> tuple[int, int, int]:
-        """Findings that block, findings that ask, characters."""
-        mine = [f for f in self.findings if place_of(f.where).startswith(f"w-{language}-")]
-        count = sum(len(self.text(language, name)) for name in TEXTS)
-        return sum(f.blocks for f in mine), sum(not f.blocks for f in mine), count
 
 
 # -- pages -----------------------------------------------------------------------------------------------------------
@@ -254,22 +207,6 @@ def _address(request: web.Request) -> str:
     return f"/drafts/{identifier}" if identifier else "/compose"
 
 
-async def sheet_of(request: web.Request, form: Form, prepared: Prepared[Any] | None = None) -> Sheet:
-    """The form with what it would become now, and everything that is wrong with it; `prepared` where that is known already."""
-    console, by = request.app[CONSOLE], sitting(request).person
-    now, path = console.clock.now(), console.path
-    before = Draft.from_body(*await path.ledger.draft(form.of)) if form.of else None
-    stands = filled(form, path.city, path.mode, now, before)
-    template = load_templates().get(form.template)
-    try:
-        prepared = prepared or await console.desk.try_draft(by, form.typed(now))
-    except InvalidInput as refused:
-        return Sheet(form, template, stands, None, None, refused.findings)
-    hands = prepare(prepared.alert, path.city)
-    # What is too long for a form to paste stands at that form: it holds nobody up.
-    return Sheet(form, template, stands, prepared, hands, prepared.findings)
-
-
 async def _show(
     request: web.Request,
     form: Form,
@@ -306,7 +243,7 @@ async def _show(
         hazards=hazards_of(sheet.template),
         previews=preview.previews(console, sheet.prepared, request.app[preview.SHOWN], t) if sheet.prepared else (),
         systems=systems(),
-        times=_in_words(sheet, console, t),
+        times=in_words(sheet, console, t),
         verb=WORDS[form.verb],
         refusal=allowed(by.name, by.roles, Act.EDIT if saved else Act.WRITE, console.path.mode, saved),
         is_tried=not form.is_blank,
@@ -323,22 +260,6 @@ async def _conflict(request: web.Request, mine: Form, saved: Draft | None) -> we
     theirs = Form.of_draft(saved, request.app[CONSOLE].clock.now())
     mine = replace(mine, version=saved.version)
     return await _show(request, mine, saved=saved, theirs=theirs, status=409)
-
-
-def _in_words(sheet: Sheet, console: Console, t: Words) -> Mapping[str, str]:
-    """What the two times come to: day, time, and how far away."""
-    if sheet.prepared is None:
-        return dict.fromkeys(TIMES, "")
-    now, info = console.clock.now(), sheet.prepared.alert.info[0]
-    update = info.added(Added.NEXT_UPDATE)
-    moments = {"next_update": datetime.fromisoformat(update) if update else None, "expires": info.expires}
-    return {
-        name: f"{t.day(at)} {t.clock(at)}　"
-        + t(f"いまから{t.minutes((at - now).total_seconds())}", f"in {t.minutes((at - now).total_seconds())}")
-        if at is not None
-        else ""
-        for name, at in moments.items()
-    }
 
 
 def _words_of_the_form(t: Words) -> dict[str, Any]:
