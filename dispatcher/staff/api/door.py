@@ -20,6 +20,7 @@ from dispatcher.log import logger
 from dispatcher.staff.accounts.tokens import Bearer
 from dispatcher.staff.api import problems
 from dispatcher.staff.api.checking import Held
+from dispatcher.staff.api.guesses import Guesses
 from dispatcher.staff.api.idempotency import HEADER, PATTERN, Answer, Begun, Kept
 from dispatcher.staff.api.problems import PREFIX, Said, joined
 from dispatcher.staff.api.rooms import Rooms
@@ -45,6 +46,7 @@ class Door:
     def __init__(self, rooms: Rooms, kept: Kept) -> None:
         self._rooms = rooms
         self._kept = kept
+        self._guesses = Guesses(rooms.ledger, rooms.clock)
         self._shapes = Shapes(DRAWN)
 
     def handler(self, route: Route) -> Handler:
@@ -104,7 +106,11 @@ class Door:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthenticated("鍵がありません。Authorization: Bearer … を付けてください (no token)")
-        bearer = await self._rooms.accounts.bearer(token.strip())
+        try:
+            bearer = await self._rooms.accounts.bearer(token.strip())
+        except Unauthenticated:
+            await self._guesses.seen(request.remote or "")
+            raise
         try:
             bearer.require(route.scope)
         except Refused as refused:

@@ -121,6 +121,20 @@ def test_a_token_that_nobody_has_opens_nothing(door, who):
     assert problem["exit_code"] == 7
 
 
+def test_guessing_tokens_is_written_down_but_not_each_guess(tmp_path):
+    door = StaffDoor(tmp_path)
+    door.start()
+    try:
+        for number in range(20):
+            assert door.ask(f"todoke_{number:043d}", "GET", "/status")[0] == 401
+        events = door.ask("職員0003", "GET", "/timeline")[2]["events"]
+        tried = [event["facts"] for event in events if event["name"] == "act.refused"]
+        assert [(facts["because"], facts["remote"]) for facts in tried] == [("Unauthenticated", "127.0.0.1")]
+        assert "todoke_" not in json.dumps(events)
+    finally:
+        door.stop()
+
+
 def test_who_may_only_look_changes_nothing_and_the_try_is_written_down(door):
     before = count(door)
     status, _, problem = door.ask("職員0003", "POST", "/drafts", WRITTEN)
