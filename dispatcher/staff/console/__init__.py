@@ -37,7 +37,7 @@ from dispatcher.staff.console import (
 )
 from dispatcher.staff.console.attention import WATCH, Watch
 from dispatcher.staff.console.frame import CONSOLE, Console, static
-from dispatcher.staff.console.guard import UPLOAD_BYTES, guards
+from dispatcher.staff.console.guard import SPARING, UPLOAD_BYTES, Sparing, guards
 from dispatcher.staff.console.live import LIVE, Live
 from dispatcher.staff.desk import Desk
 
@@ -68,6 +68,7 @@ def application(desk: Desk[Any], accounts: Accounts, path: Path[Any], url: str) 
     app[CONSOLE] = console
     app[preview.SHOWN] = preview.Shown()
     app[WATCH] = Watch(console)
+    app[SPARING] = Sparing()
     app[LIVE] = live = Live(console)
     app.cleanup_ctx.append(live.run)
     app.on_shutdown.append(live.close)

@@ -21,7 +21,7 @@ from aiohttp import web
 from dispatcher import cap
 from dispatcher.errors import Finding, InvalidInput, NotFound, Refused, StaleHash
 from dispatcher.ledger import IssuedAlert
-from dispatcher.model.draft import ENDING, ONE_PERSON, Draft, State, Verb
+from dispatcher.model.draft import ENDING, ONE_PERSON, STALE_AFTER, Draft, State, Verb
 from dispatcher.path import Prepared
 from dispatcher.staff.console.attention import WATCH
 from dispatcher.staff.console.difference import Row, readable, rows
@@ -32,7 +32,6 @@ from dispatcher.staff.console.preview import SHOWN, previews
 from dispatcher.staff.console.words import Words
 from dispatcher.staff.rules import Act, allowed
 from dispatcher.staff.sessions import Person
-from dispatcher.staff.standing import STALE_AFTER
 
 SENDING: Mapping[Verb, Act] = {Verb.CORRECT: Act.CORRECT, Verb.RETRACT: Act.RETRACT}
 ISSUED = frozenset({State.DISPATCHING, State.LIVE, State.ENDED, State.CLOSED})

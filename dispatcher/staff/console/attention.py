@@ -19,7 +19,7 @@ from aiohttp import web
 from dispatcher.channel import Probe
 from dispatcher.errors import NotFound, StaleHash
 from dispatcher.ledger import Event, Recorded
-from dispatcher.model.draft import Draft, State
+from dispatcher.model.draft import STALE_AFTER, Draft, State
 from dispatcher.staff.boards import Board
 from dispatcher.staff.console.outline import Outline, numbers, outline
 from dispatcher.staff.console.room import Console
@@ -27,12 +27,12 @@ from dispatcher.staff.console.words import Words
 from dispatcher.staff.gates import NODE
 from dispatcher.staff.rules import Act, allowed
 from dispatcher.staff.sessions import Person
-from dispatcher.staff.standing import STALE_AFTER
 
 SILENCE = "silence"
 SILENT_FOR = timedelta(minutes=10)
 REFUSALS = frozenset({"act.refused", "console.refused", "signin.refused", "approval.refused"})
 MAX_REFUSED = 50
+MAX_DRAFTS = 500
 FOLLOWED_BACK = 5000
 """Events that a node which has just come up looks through."""
 FRESH_S = 2.0
@@ -86,6 +86,7 @@ class Watch:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._numbers: dict[str, int] = {}
+        self._drafts: dict[str, Draft] = {}
         self._reading: Reading | None = None
         self._length = -1
         self._read_s = 0.0
@@ -130,8 +131,15 @@ class Watch:
                 self._refused.appendleft(recorded)
 
     async def draft(self, identifier: str) -> Draft:
-        """What an alert was before it went out."""
-        return Draft.from_body(*await self.console.path.ledger.draft(identifier))
+        """What an alert was before it went out; read once, because nobody can change it but who confirms it."""
+        draft = self._drafts.get(identifier)
+        if draft is None:
+            draft = Draft.from_body(*await self.console.path.ledger.draft(identifier))
+            if len(self._drafts) >= MAX_DRAFTS:
+                self._drafts.clear()
+            if draft.broken_glass_by is None or draft.confirmed_by is not None:
+                self._drafts[identifier] = draft
+        return draft
 
 
 WATCH = web.AppKey("watch", Watch)

@@ -24,6 +24,9 @@ from dispatcher.staff.sessions import Person
 
 REFUSED_WITHIN = timedelta(hours=24)
 SHOWN_REFUSED = 8
+SHOWN_ALERTS = 20
+"""On the board; 配信板 lists them all."""
+SHOWN_BY_HAND = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,9 @@ async def _values(request: web.Request, person: Person) -> Mapping[str, Any]:
     found = reading.outlines(console, t)
     return {
         "tasks": (await attention(watch, person, t)).tasks,
-        "found": found,
-        "by_hand": await _by_hand(console, person, found),
+        "found": found[:SHOWN_ALERTS],
+        "count": len(found),
+        "by_hand": await _by_hand(console, person, found[:SHOWN_BY_HAND]),
         "drafts": reading.drafts,
         "place": partial(console.path.city.say, language=t("ja", "en-US")),
         "lamps": lamps(console, reading, found, t),

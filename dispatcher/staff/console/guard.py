@@ -12,9 +12,11 @@ What belongs to another application mounted below (the API) passes through untou
 Source: design.md §9; RFC 6265bis §4.1.3 (`__Host-`), §5.6.7 (SameSite); W3C Fetch Metadata; CSP 3; OWASP CSRF prevention.
 """
 
+import hashlib
 import hmac
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -37,6 +39,9 @@ FORM_BYTES = 1_000_000
 """Of a form without a file; no message of ours comes near it."""
 UPLOAD_BYTES = 12_000_000
 """Of a form with one picture (≤ 10 MB)."""
+AUDIT_EVERY_S = 10.0
+AUDITED_PLACES = 1024
+DAY_S = 86_400.0
 LANGUAGE_COOKIE = "todoke-language"
 YEAR_S = 31_536_000
 OPEN = ("/signin", "/static/", "/passkey", "/enrol", "/directory")
@@ -193,17 +198,40 @@ def wants_data(request: web.Request) -> bool:
     return "application/json" in accepted or "text/event-stream" in accepted
 
 
+class Sparing:
+    """Lets the first refusal of a kind and place through, then one in `AUDIT_EVERY_S`: a flood must not fill the chain."""
+
+    def __init__(self) -> None:
+        self._last_s: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def is_due(self, kind: str, place: str, now_s: float, every_s: float = AUDIT_EVERY_S) -> bool:
+        last_s = self._last_s.get((kind, place))
+        if last_s is not None and now_s - last_s < every_s:
+            return False
+        self._last_s[kind, place] = now_s
+        self._last_s.move_to_end((kind, place))
+        if len(self._last_s) > AUDITED_PLACES:
+            self._last_s.popitem(last=False)
+        return True
+
+
+SPARING = web.AppKey("sparing", Sparing)
+
+
 async def audit(request: web.Request, what: str, because: str) -> None:
     """Write a refused attempt down; the board shows it."""
+    console, remote = request.app[CONSOLE], remote_of(request)[:64]
+    if not request.app[SPARING].is_due(what, remote, console.clock.monotonic()):
+        return
     who = request.get(SITTING)
     facts = {
         "what": what,
         "because": because,
         "path": request.path[:200],
-        "remote": remote_of(request)[:64],
+        "remote": remote,
         "by": who.person.name if who else "",
     }
-    await request.app[CONSOLE].path.ledger.append(Event("console.refused", "", facts))
+    await console.path.ledger.append(Event("console.refused", "", facts))
 
 
 # -- sessions and forged forms -----------------------------------------------------------------------------------------
@@ -229,6 +257,7 @@ def _session(console: Console) -> Middleware:
             session = await console.accounts.session(token_of(request), is_person=is_person)
             request[SITTING] = Sitting(session, words(request))
         except Unauthenticated:
+            await _audit_ended(request)
             return await handler(request) if is_open else await _sign_in_first(request)
         if request.method not in {"GET", "HEAD"} and not is_open and not await _is_sealed(request):
             await audit(request, "wrong seal", "")
@@ -236,6 +265,14 @@ def _session(console: Console) -> Middleware:
         return await handler(request)
 
     return session
+
+
+async def _audit_ended(request: web.Request) -> None:
+    """A cookie that opens nothing: replayed, guessed, or of a page that was left open, which asks again and again."""
+    token = token_of(request)
+    digest, now_s = hashlib.sha256(token.encode()).hexdigest(), request.app[CONSOLE].clock.monotonic()
+    if token and request.app[SPARING].is_due("token", digest, now_s, every_s=DAY_S):
+        await audit(request, "ended session", "")
 
 
 def _is_our_host(console: Console, request: web.Request) -> bool:

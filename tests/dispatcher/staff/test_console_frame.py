@@ -84,6 +84,24 @@ async def test_a_cookie_replayed_after_signing_out_opens_nothing(room):
         guessed = await browser.get("/", Cookie=f"todoke-loopback={'A' * 43}")
     assert replayed.status == guessed.status == 303
     assert replayed.headers["Location"] == "/signin"
+    async with room.signed_in(APPROVER) as browser:
+        assert "終わったサインイン、または知らない鍵" in (await browser.open("/")).words
+
+
+async def test_a_flood_of_refusals_does_not_fill_the_chain(room):
+    async def refused():
+        return [r async for r in room.node.ledger.events() if r.event.name == "console.refused"]
+
+    before = len(await refused())
+    async with room.browser() as browser:
+        for number in range(40):
+            await browser.get("/", Cookie=f"todoke-loopback={number:043d}")
+            await browser.post("/halt", {"reason": "x"}, Origin="https://evil.example")
+        assert len(await refused()) - before <= 4, "one of a kind and place in ten seconds"
+        stood = await refused()
+        for _ in range(20):
+            await browser.get("/calls", Cookie=f"todoke-loopback={'A' * 43}", Accept="application/json")
+    assert len(await refused()) - len(stood) <= 1, "a page that was left open asks again and again"
 
 
 async def test_over_https_the_cookie_is_bound_to_this_very_host(room):
