@@ -7,11 +7,12 @@ Source: issue "Command line: apply -f declarative and idempotent".
 """
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dispatcher.errors import Finding, NotFound, Refused
+from dispatcher.errors import Finding, InvalidInput, NotFound, Refused
 from dispatcher.ledger import Event, Ledger
 from dispatcher.model.draft import WORDS, Draft, State
 from dispatcher.staff.desk import Desk
@@ -43,16 +44,18 @@ async def declare(desk: Desk[Any], ledger: Ledger, by: Person, name: str, typed:
         Refused: it is out already, or was rejected, and the declaration says something else now; or a rule says no.
         StaleHash: somebody else wrote it meanwhile.
     """
+    if strange := sorted({c for c in name if unicodedata.category(c)[0] == "C"}):
+        codes = ", ".join(f"U+{ord(c):04X}" for c in strange)
+        raise InvalidInput([Finding("name", f"使えない文字 {codes} があります (control or direction character)")])
     after = said(typed)
     try:
-        version, kept = await ledger.read_record(KIND, name)
+        _, kept = await ledger.read_record(KIND, name)
         draft, _ = await desk.preview(by, kept["draft"])
     except NotFound:
         draft, prepared = await desk.draft(by, typed, mode=mode)
         event = Event("draft.declared", draft.identifier, {"by": by.name, "name": name})
         await ledger.save_record(KIND, name, 0, {"draft": draft.identifier}, event)
         return Declared(name, "created", draft, {}, after, prepared.findings)
-    del version
     before = {"verb": draft.verb.value, "of": draft.of, **_json(draft.typed)}
     before = {field: value for field, value in before.items() if value}
     if before == after:

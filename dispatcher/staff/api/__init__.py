@@ -6,6 +6,7 @@ Source: design.md §9; OpenAPI 3.1; RFC 9457.
 """
 
 import json
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -28,7 +29,8 @@ def application(rooms: Rooms) -> web.Application:
     door = Door(rooms, Kept(rooms.ledger, rooms.clock))
     app = web.Application(middlewares=[door.errors])
     for route in ROUTES:
-        app.router.add_route(route.method, route.path, door.handler(route))
+        add = app.router.add_get if route.method == "GET" else partial(app.router.add_route, route.method)
+        add(route.path, door.handler(route))
     app.router.add_get("/openapi.json", _said(document(ROUTES)))
     app.router.add_get("/problems/{name}", _problem)
     return app

@@ -8,13 +8,12 @@ Source: design.md §9; RFC 9110 §12.5.1, §15; RFC 6750; draft-ietf-httpapi-ide
 import asyncio
 import json
 import re
-import unicodedata
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
 
-from dispatcher.errors import Finding, InvalidInput, Refused, TodokeError, Unauthenticated
+from dispatcher.errors import Finding, InvalidInput, Refused, Standby, StorageFull, TodokeError, Unauthenticated
 from dispatcher.ledger import Event
 from dispatcher.log import logger
 from dispatcher.staff.accounts.tokens import Bearer
@@ -22,19 +21,22 @@ from dispatcher.staff.api import problems
 from dispatcher.staff.api.checking import Held
 from dispatcher.staff.api.guesses import Guesses
 from dispatcher.staff.api.idempotency import HEADER, PATTERN, Answer, Begun, Kept
-from dispatcher.staff.api.problems import PREFIX, Said, joined
+from dispatcher.staff.api.problems import Said, joined
 from dispatcher.staff.api.rooms import Rooms
 from dispatcher.staff.api.route import Call, Nothing, Route
 from dispatcher.staff.api.shapes import Shapes, bound, read_json
 from dispatcher.staff.api.shown import DRAWN
 
 BODY_WITHIN_S = 15.0
+MAX_DEPTH = 32
 DRY_RUN = "dry_run"
 PLACE = r"[0-9A-Za-z][0-9A-Za-z._:@-]{0,119}"
 """What may stand for a {parameter} of a path: identifiers and kinds are of these characters."""
 NAME = r"[^\x00-\x1f\x7f/\\]{1,60}"
 """What people call something."""
 _JSON = re.compile(r"application/json(?:\s*;\s*charset\s*=\s*\"?utf-8\"?)?\s*", re.IGNORECASE)
+
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 log = logger("dispatcher.staff.api")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -93,9 +95,9 @@ class Door:
             answer = Answer(route.status, _text(self._shapes.plain(await route.handle(call), route.answer)))
         except TodokeError as error:
             problem = problems.of(error, body)
+            if begun is not None and isinstance(error, StorageFull | Standby):
+                await self._kept.forget(begun)  # nothing was done; after a defect nobody knows
             if problem.status >= 500:
-                if begun is not None:
-                    await self._kept.forget(begun)
                 raise
             answer = Answer(problem.status, _text(self._shapes.plain(problem)))
         if begun is not None:
@@ -227,20 +229,23 @@ def _unheard(request: web.Request, route: Route) -> list[Finding]:
     return [Finding(HEADER, "1〜200 字の ASCII で書いてください (1 to 200 visible ASCII characters)")]
 
 
-def _unprintable(value: Any, at: str = "") -> Iterator[Finding]:
+def _unprintable(body: Any) -> Iterator[Finding]:
     """Half characters and NUL are no text: no ledger could keep them, no medium could carry them."""
-    if isinstance(value, str):
-        if any(c == "\0" or unicodedata.category(c) == "Cs" for c in value):
-            yield Finding(at, "U+0000 と対のないサロゲートは使えません (NUL or a lone surrogate)")
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            if any(c == "\0" or unicodedata.category(c) == "Cs" for c in name):
+    waiting: list[tuple[Any, str, int]] = [(body, "", 0)]
+    while waiting:
+        value, at, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            yield Finding(at, f"{MAX_DEPTH} 段より深い入れ子は読みません (nested deeper than {MAX_DEPTH} levels)")
+        elif isinstance(value, str):
+            if _NO_TEXT.search(value):
+                yield Finding(at, "U+0000 と対のないサロゲートは使えません (NUL or a lone surrogate)")
+        elif isinstance(value, Mapping):
+            if any(map(_NO_TEXT.search, value)):
                 yield Finding(at, "項目名に U+0000 か対のないサロゲートがあります (NUL or a lone surrogate in a name)")
             else:
-                yield from _unprintable(item, at + joined(name))
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _unprintable(item, at + joined(number))
+                waiting += [(item, at + joined(name), depth + 1) for name, item in value.items()]
+        elif isinstance(value, list):
+            waiting += [(item, at + joined(number), depth + 1) for number, item in enumerate(value)]
 
 
 def _text(body: Any) -> str:
@@ -249,10 +254,4 @@ def _text(body: Any) -> str:
 
 def _response(answer: Answer) -> web.Response:
     media_type = problems.MEDIA_TYPE if answer.status >= 400 else "application/json"
-    headers = {"Cache-Control": "no-store"}
-    return web.Response(text=answer.body, status=answer.status, content_type=media_type, headers=headers)
-
-
-def url(path: str) -> str:
-    """A path of the API as a client writes it."""
-    return PREFIX + path
+    return web.Response(text=answer.body, status=answer.status, content_type=media_type, headers=problems.HEADERS)

@@ -21,6 +21,7 @@ from dispatcher.errors import Finding, InvalidInput, TodokeError
 PREFIX = "/api/v1"
 """Where the API is mounted on the staff's listener."""
 MEDIA_TYPE = "application/problem+json"
+HEADERS: Mapping[str, str] = MappingProxyType({"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
 INVALID, REFUSED, INTERNAL, UNKNOWN = 2, 5, 1, 7
 
 
@@ -193,7 +194,7 @@ def of_status(status: int, detail: str = "") -> Problem:
 
 def answer(problem: Problem, body: bytes, headers: Mapping[str, str]) -> web.Response:
     """The HTTP answer; `body` is the problem as JSON."""
-    headers = dict(headers)
+    headers = {**HEADERS, **headers}
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="todoke"'
     return web.Response(body=body, status=problem.status, content_type=MEDIA_TYPE, headers=headers)

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from dispatcher.model.draft import WORDS
 
+HALTED = ("停止中 HALTED", "bold black on #F2E700")
 STRIPS = {"live": ("本番 LIVE", "bold white on #7D0A12"), "drill": ("訓練 DRILL", "bold white on #0B3F96")}
 LEVELS = {5: "white on #0C000C", 4: "white on #AA00AA", 3: "black on #FF2800"}
 NAMES = {
@@ -36,15 +37,17 @@ def console(*, to_stderr: bool = False) -> Console:
     return Console(stderr=to_stderr, highlight=False)
 
 
-def strip(mode: str) -> Text:
+def strip(mode: str, *, is_halted: bool = False) -> Text:
     """The mode, so that nobody can mistake it."""
-    word, style = STRIPS[mode]
+    word, style = HALTED if is_halted else STRIPS[mode]
     return Text(f"  {word}  ", style=style)
 
 
 def board(mode: str, boards: Sequence[Mapping[str, Any]], foot: str = "") -> Group:
     """The board of some alerts as one picture."""
     pieces: list[Any] = [strip(mode)]
+    if any("*" in each["closed"] for each in boards):
+        pieces.append(strip(mode, is_halted=True))
     for each in boards:
         pieces += [
             Text(_head(each["alert"]), style="bold"),
@@ -65,6 +68,8 @@ def _lines(each: Mapping[str, Any]) -> Table:
     table.add_column("媒体\nchannel", no_wrap=True)
     for head in ("宛先\nto", "受領\ntaken", "着信\narrived", "確認\nread", "不達\nfailed", "再送\nretry"):
         table.add_column(head, justify="right", no_wrap=True)
+    for head in ("p50", "p95"):
+        table.add_column(f"{head}\ns", justify="right", no_wrap=True)
     table.add_column("状態\nstate", min_width=6)
     for line in each["channels"]:
         kind = line["channel"]
@@ -72,6 +77,8 @@ def _lines(each: Mapping[str, Any]) -> Table:
         state = Text("● 受領", style="green") if done and not line["failed"] else Text("◐ 送信中")
         if line["failed"]:
             state = Text(f"✕ 不達 {line['last_words'][:40]}", style="red")
+        elif not done and kind in each["closed"]:
+            state = Text("‖ 停止 paused", style="yellow")
         elif not done and line["retrying"]:
             state = Text(f"▲ 再送 {line['last_words'][:40]}", style="yellow")
         people = ("数えない", "数えない") if kind in UNCOUNTED else (str(line["delivered"]), str(line["acknowledged"]))
@@ -82,9 +89,15 @@ def _lines(each: Mapping[str, Any]) -> Table:
             *people,
             str(line["failed"]),
             str(line["retrying"]),
+            *_seconds(each["spread"].get(kind)),
             state,
         )
     return table
+
+
+def _seconds(spread: Mapping[str, float] | None) -> tuple[str, str]:
+    """Until half, and until 95 %, of those taken were taken."""
+    return (f"{spread['p50_s']:.1f}", f"{spread['p95_s']:.1f}") if spread else ("", "")
 
 
 def live_board(*, to_stderr: bool) -> LiveDisplay:
