@@ -1,18 +1,23 @@
 """A small headquarters whose node runs in the test's own process, so that a test costs no start of a program."""
 
 import asyncio
+import urllib.error
 import urllib.request
 from contextlib import asynccontextmanager
 
 import yaml
 
+from channels.email_list.letter import Sender
+from config.secret import Secret
 from config.site import load_site
 from dispatcher import node
 from dispatcher.__main__ import main
 from dispatcher.staff.sessions import Person
 from dispatcher.steps.accept import Typed
+from drills.world.ports import free_port
 from tests.servers.headquarters import Headquarters
 
+ADDRESS = "user0001@example.jp"
 WRITER, APPROVER = Person("職員0001", ("originator",)), Person("職員0002", ("approver",))
 
 
@@ -72,3 +77,53 @@ async def issued(running):
         while not any(line.taken for line in await running.ledger.tally(alert.identifier)):
             seen = await running.ledger.changed(seen, 5)
     return alert.identifier
+
+
+def private(path, text):
+    path.write_text(text, "utf-8")
+    path.chmod(0o600)
+    return path
+
+
+def with_mail(city_hall):
+    folder = city_hall.folder
+    private(folder / "links", "0123456789abcdef-links")
+    (folder / "subscribers.csv").write_text(f"address,quarters,language\n{ADDRESS},132040301,ja\n", "utf-8")
+    port = free_port()
+    mail = {
+        "subscribers": "subscribers.csv",
+        "sender": "kunren@kunren.bousai.example.jp",
+        "sender_name": "三鷹市（訓練）",
+        "list_id": "kunren.bousai.example.jp",
+        "secret": {"file": "links"},
+        "unsubscribe_url": f"http://127.0.0.1:{port}/unsubscribe",
+        "listen": f"127.0.0.1:{port}",
+        "relay": {"host": "127.0.0.1", "port": free_port(), "tls": "none"},
+    }
+    city_hall.change(channels={"email_list": mail})
+
+
+def link(city_hall):
+    """What stands in a mail of today."""
+    s = city_hall.site().channels["email_list"]
+    sender = Sender(
+        name="",
+        address=s.sender,
+        list_id=s.list_id,
+        unsubscribe_url=s.unsubscribe_url,
+        secret=Secret(s.secret.reveal()),
+    )
+    return sender.unsubscribe(ADDRESS)
+
+
+async def posted(url, data=b"List-Unsubscribe=One-Click", headers=None):
+    def post():
+        try:
+            with urllib.request.urlopen(
+                urllib.request.Request(url, data=data, headers=headers or {}), timeout=5
+            ) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    return await asyncio.to_thread(post)

@@ -20,7 +20,7 @@ import pytest
 from dispatcher.__main__ import main
 from dispatcher.ledger import Event
 from dispatcher.log import to_stderr
-from tests.servers.inside import Node, issued
+from tests.servers.inside import Node, issued, link, posted, with_mail
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -137,6 +137,21 @@ async def test_on_an_empty_machine_the_site_file_out_of_the_archive_is_enough(ba
     assert (new / "site" / "index.html").read_bytes() == (tmp_path / "site" / "index.html").read_bytes()
     modes = [stat.S_IMODE((folder / "site" / "index.html").stat().st_mode) for folder in (tmp_path, new)]
     assert modes[0] == modes[1], "a web server may still read it"
+
+
+async def test_who_has_left_the_list_stays_out_after_a_restore(city_hall, capsys):
+    with_mail(city_hall)
+    async with city_hall.up() as node:
+        audience = await node.channels["email_list"].audience(["132040301"])
+        assert audience.head_count == 1
+        assert await posted(link(city_hall)) == 200
+        assert await city_hall.beside("backup", "--to", str(city_hall.folder / "backup.tar"), "--with-keys") == 0
+    for folder in ("state", "site"):
+        shutil.rmtree(city_hall.folder / folder)
+    assert await city_hall.beside("restore", str(city_hall.folder / "backup.tar")) == 0, capsys.readouterr().err
+    async with city_hall.up() as node:
+        audience = await node.channels["email_list"].audience(["132040301"])
+        assert audience.head_count == 0
 
 
 async def test_a_backup_of_version_1_is_restored_and_brought_to_todays(city_hall, tmp_path):

@@ -6,8 +6,6 @@ import hashlib
 import json
 import stat
 import time
-import urllib.error
-import urllib.request
 from datetime import timedelta
 
 import pytest
@@ -26,60 +24,9 @@ from drills.world.terminal import Terminal
 from multicast import report
 from multicast.keys import RootKey, SenderKey
 from multicast.report import Report
-from tests.servers.inside import issued
+from tests.servers.inside import ADDRESS, issued, link, posted, private, with_mail
 
 NOW = SystemClock().now()
-ADDRESS = "user0001@example.jp"
-
-
-def private(path, text):
-    path.write_text(text, "utf-8")
-    path.chmod(0o600)
-    return path
-
-
-def with_mail(city_hall):
-    folder = city_hall.folder
-    private(folder / "links", "0123456789abcdef-links")
-    (folder / "subscribers.csv").write_text(f"address,quarters,language\n{ADDRESS},132040301,ja\n", "utf-8")
-    port = free_port()
-    mail = {
-        "subscribers": "subscribers.csv",
-        "sender": "kunren@kunren.bousai.example.jp",
-        "sender_name": "三鷹市（訓練）",
-        "list_id": "kunren.bousai.example.jp",
-        "secret": {"file": "links"},
-        "unsubscribe_url": f"http://127.0.0.1:{port}/unsubscribe",
-        "listen": f"127.0.0.1:{port}",
-        "relay": {"host": "127.0.0.1", "port": free_port(), "tls": "none"},
-    }
-    city_hall.change(channels={"email_list": mail})
-
-
-def link(city_hall):
-    """What stands in a mail of today."""
-    s = city_hall.site().channels["email_list"]
-    sender = Sender(
-        name="",
-        address=s.sender,
-        list_id=s.list_id,
-        unsubscribe_url=s.unsubscribe_url,
-        secret=Secret(s.secret.reveal()),
-    )
-    return sender.unsubscribe(ADDRESS)
-
-
-async def posted(url, data=b"List-Unsubscribe=One-Click", headers=None):
-    def post():
-        try:
-            with urllib.request.urlopen(
-                urllib.request.Request(url, data=data, headers=headers or {}), timeout=5
-            ) as answer:
-                return answer.status
-        except urllib.error.HTTPError as error:
-            return error.code
-
-    return await asyncio.to_thread(post)
 
 
 async def test_links_of_old_mails_and_of_new_ones_both_work_until_the_old_secret_is_retired(city_hall, capsys):
