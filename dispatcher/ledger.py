@@ -235,15 +235,17 @@ class Ledger(ABC):
         event: Event,
         *,
         supersedes: Sequence[str] = (),
+        follows: Sequence[str] | None = None,
         draft: tuple[str, int, Mapping[str, Any]] | None = None,
     ) -> bool:
         """Alert, its first deliveries (≤ 500), the end of what it supersedes, the draft's new body, the event: one transaction.
 
         Open deliveries of the alerts in `supersedes` become superseded in the same transaction, so nothing queued of the
         original can overtake its retraction. Returns False if the alert was issued before (nothing is written twice).
+        `follows`: every alert of its chain, as its issuer saw it.
 
         Raises:
-            StaleHash: the draft's version is no longer the one given.
+            StaleHash: the draft's version is no longer the one given, or the chain has grown beyond `follows`.
             StorageFull: nothing was written.
         """
 

@@ -13,14 +13,14 @@ Source: design.md §2.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, cast
 
 from config.city import City
 from dispatcher import cap
 from dispatcher.channel import Channel
 from dispatcher.clock import Clock
-from dispatcher.errors import Finding
+from dispatcher.errors import Finding, StaleHash
 from dispatcher.ledger import Attempted, Claim, Event, IssuedAlert, Ledger
 from dispatcher.model.alert import Alert, Reference
 from dispatcher.model.audience import Audience
@@ -34,6 +34,9 @@ from dispatcher.steps.dispatch import CLOCK, dispatch
 from dispatcher.steps.lint import lint
 from dispatcher.steps.render import Renderer, what_does_not_fit
 from dispatcher.steps.send import send
+
+LATER = timedelta(seconds=1)
+"""A message is sent at least so long after the one that it follows: CAP's `sent` has no fractions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,16 @@ class Path(Generic[M]):
         """Write the approved draft down with all its deliveries; sending begins at once.
 
         Raises:
-            StaleHash: the draft was changed meanwhile; nothing was written.
+            StaleHash: the draft was changed, or something else of its chain went out, meanwhile; nothing was written.
             StorageFull: nothing was written.
         """
-        approved = self.clock.now()
+        chain: Sequence[IssuedAlert] = await self.chain(draft)
+        if chain and chain[-1].identifier != draft.of:
+            raise StaleHash(
+                f"{chain[-1].identifier} が先に出ました。見くらべてください (went out meanwhile: look at it again)"
+            )
+        # Every reader orders a chain by its times, so one that is put back between two messages must not turn them round.
+        approved = max([self.clock.now(), *(a.issued_at + LATER for a in chain[-1:])])
         prepared: Prepared[M] = await self.prepare(draft, approved)
         await dispatch(
             prepared.alert,
@@ -110,7 +119,7 @@ class Path(Generic[M]):
             self.ledger,
             by=by,
             approved=approved,
-            chain=await self.chain(draft),
+            chain=chain,
         )
         self.ledger.wake()
         return prepared.alert

@@ -64,12 +64,15 @@ def issue(
     first: Sequence[NewDelivery],
     event: Event,
     supersedes: Sequence[str],
+    follows: Sequence[str] | None,
     draft: tuple[str, int, Mapping[str, Any]] | None,
 ) -> bool:
     """As Ledger.issue."""
     row = alert_row(alert)
     if not t.add_new(alerts, [{**row, "superseded_by": ""}], within=("identifier",)):
         return False
+    if follows is not None:
+        _require_end_of_chain(t, alert, follows)
     proof: Row = {"alert": digest([tuple(row[name] for name in ALERT)]), "state": alert.state}
     if draft is not None:
         identifier, expected_version, body = draft
@@ -82,6 +85,20 @@ def issue(
     t.append(event, **proof)
     return True
 
+
+def _require_end_of_chain(t: Transaction, alert: IssuedAlert, follows: Sequence[str]) -> None:
+    """Of two who follow the same alert at once the second is told; otherwise a retraction and an update would both stand."""
+    # Another node that is issuing here is waited for first, so that what it wrote is seen by the next statement.
+    t.connection.execute(_BEGINNING, {"beginning": alert.chain})
+    chain = set(t.connection.execute(_CHAIN, {"beginning": alert.chain}).scalars())
+    if others := chain - {alert.identifier, *follows}:
+        raise StaleHash(
+            f"{', '.join(sorted(others))} が先に出ました。見くらべてください (went out meanwhile: look at it again)"
+        )
+
+
+_BEGINNING = sa.select(alerts.c.identifier).where(alerts.c.identifier == sa.bindparam("beginning")).with_for_update()
+_CHAIN = sa.select(alerts.c.identifier).where(alerts.c.chain == sa.bindparam("beginning"))
 
 ALERT = ("identifier", "verb", "priority", "issued_at", "expires_at", "cap_xml", "renderings", "chain", "facts")
 """What an alert's first event vouches for."""

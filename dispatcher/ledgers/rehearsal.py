@@ -96,10 +96,13 @@ class Rehearsal(Ledger):
         event: Event,
         *,
         supersedes: Sequence[str] = (),
+        follows: Sequence[str] | None = None,
         draft: tuple[str, int, Body] | None = None,
     ) -> bool:
         if alert.identifier in self._alerts:
             return False
+        if follows is not None and {a.identifier for a in await self.alerts() if a.chain == alert.chain} - {*follows}:
+            raise StaleHash(f"{alert.chain} のあとに別の発表が出ています (another message of its chain went out)")
         if draft is not None:
             identifier, version, body = draft
             if (await self.draft(identifier))[0] != version:

@@ -86,6 +86,7 @@ class SqlLedger(Ledger):
         event: Event,
         *,
         supersedes: Sequence[str] = (),
+        follows: Sequence[str] | None = None,
         draft: tuple[str, int, Mapping[str, Any]] | None = None,
     ) -> bool:
         if len(first) > BULK:
@@ -94,7 +95,7 @@ class SqlLedger(Ledger):
             )
 
         def issue(t: Transaction) -> bool:
-            return alerts.issue(t, alert, first, event, supersedes, draft)
+            return alerts.issue(t, alert, first, event, supersedes, follows, draft)
 
         is_new = await self._store.write(issue)
         if self._outbox is not None:

@@ -9,7 +9,7 @@ Source: design.md §3 "Staff have five verbs", "Draft states".
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -92,6 +92,11 @@ class State(StrEnum):
     """Expired, lifted, retracted, or replaced by a later message of its chain."""
     CLOSED = "closed"
     """Ended, and nobody follows it any more."""
+
+
+STALE_AFTER = timedelta(minutes=10)
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""So far a submission may seem to lie ahead: two nodes have two clocks."""
 
 
 class Happening(StrEnum):
@@ -196,6 +201,10 @@ class Draft:
     """事後承認待ち: one person sent it alone; a second one has to confirm it."""
     confirmed_by: str | None = None
     version: int = 0
+
+    def is_out_of_time(self, now: datetime) -> bool:
+        """Whether it has waited too long, or, as the clock was put back, nobody knows how long."""
+        return self.submitted_at is not None and not -CLOCKS_DIFFER <= now - self.submitted_at < STALE_AFTER
 
     def body(self) -> dict[str, Any]:
         """As JSON for the ledger; `version` stands beside it there."""

@@ -7,13 +7,14 @@ Source: design.md §3, §9; issue "停止中".
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from dispatcher.channel import Limits
 from dispatcher.clock import Clock
-from dispatcher.errors import NotFound, Refused
+from dispatcher.errors import NotFound, Refused, StaleHash
 from dispatcher.ledger import Event, Ledger
 
 KIND = "gate"
@@ -62,9 +63,10 @@ class Gates:
 
     async def close(self, key: str, by: str, reason: str) -> None:
         """Close it; closing what is closed keeps the first reason."""
-        if key not in self.closed:
-            body = {"by": by, "at": self._clock.now().isoformat(), "reason": reason}
-            event = Event("gate.closed", "", {"gate": key, "by": by, "reason": reason})
+        body = {"by": by, "at": self._clock.now().isoformat(), "reason": reason}
+        event = Event("gate.closed", "", {"gate": key, "by": by, "reason": reason})
+        # What another node or a change window holds closed is no gate of this one's: the record alone tells.
+        with suppress(StaleHash):
             await self._ledger.save_record(KIND, key, 0, body, event)
         await self.read()
 
@@ -73,6 +75,8 @@ class Gates:
         try:
             version, _ = await self._ledger.read_record(KIND, key)
         except NotFound:
+            if key in self.closed:
+                raise Refused("保守時間です。管理で終えてください (maintenance: two admins end it)") from None
             raise Refused("閉じていません (it is not closed)") from None
         await self._ledger.save_record(KIND, key, version, None, Event("gate.opened", "", {"gate": key, "by": by}))
         await self.read()

@@ -20,7 +20,7 @@ from dispatcher.model.draft import ENDING, ONE_PERSON, WORDS, Draft, Happening, 
 from dispatcher.model.mode import M
 from dispatcher.path import Prepared
 from dispatcher.staff.guards import guards
-from dispatcher.staff.rules import Act, Role
+from dispatcher.staff.rules import STATE_WORDS, Act, Role
 from dispatcher.staff.seat import Seat
 from dispatcher.staff.sessions import Person
 from dispatcher.steps.accept import Typed, accept
@@ -139,8 +139,8 @@ class Messages(Seat[M]):
         """Send it: what was submitted, if it is still exactly that.
 
         Raises:
-            Refused: the submitter cannot approve; it does not wait for an approval; the node is halted.
-            StaleHash: it is not what was shown any more.
+            Refused: the submitter cannot approve; it does not wait for an approval, or has waited too long; the node is halted.
+            StaleHash: it is not what was shown any more, or somebody else was quicker.
         """
         draft, state = await self._message(identifier)
         async with self._acting(by, Act.APPROVE, draft, state=state, mode=mode):
@@ -249,10 +249,15 @@ class Messages(Seat[M]):
             raise Refused(f"送出は停止中です：{self._gates.halted.reason} (halted: nothing goes out)")
         if self._path.is_over:
             raise Refused("訓練は終わりました。この節点からは何も出せません (the drill is over)")
+        if draft.is_out_of_time(self._path.clock.now()):
+            raise Refused(f"{STATE_WORDS[State.STALE]}です。提出し直してもらってください (waited too long)")
         if prepared.blocking:
             raise InvalidInput(prepared.blocking)
         alert = await self._path.issue(draft, by=by.name)
-        return await self._path.ledger.alert(alert.identifier)
+        issued = await self._path.ledger.alert(alert.identifier)
+        if issued.facts["by"] != by.name:
+            raise StaleHash(f"{issued.facts['by']} さんが先に送りました (somebody else has sent it already)")
+        return issued
 
     def _accept(self, typed: Typed, by: Person, identifier: str, before: Draft | None) -> Draft:
         now = self._path.clock.now()

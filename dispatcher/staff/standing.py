@@ -27,7 +27,6 @@ from dispatcher.staff.gates import Gates
 from dispatcher.staff.messages import PAGE
 
 LOOK_EVERY_S = 1.0
-STALE_AFTER = timedelta(minutes=10)
 REHEARSED_WITHIN = timedelta(days=31)
 LADDERS_S: Mapping[str, Sequence[float]] = {
     "break-glass": (0.0, 60.0, 120.0),
@@ -91,7 +90,7 @@ class Standing:
         for draft in drafts:
             if draft.state is not State.PENDING or draft.submitted_at is None:
                 continue
-            if now - draft.submitted_at >= STALE_AFTER:
+            if draft.is_out_of_time(now):
                 await self._grow_stale(draft, now)
             elif f"waiting:{draft.identifier}:{draft.version}" not in known:
                 await self._owe("waiting", f"{draft.identifier}:{draft.version}", now)

@@ -42,7 +42,7 @@ async def dispatch(
     """Write it all down. Afterwards the alert is live. `chain` is what it follows, oldest first; it supersedes what is not over.
 
     Raises:
-        StaleHash: somebody changed the draft meanwhile; nothing was written.
+        StaleHash: somebody changed the draft, or followed the same alert, meanwhile; nothing was written.
         StorageFull: nothing was written.
     """
     rest: list[AsyncIterator[NewDelivery]] = []
@@ -74,7 +74,14 @@ async def dispatch(
     )
     event = Event("alert.issued", alert.identifier, {"verb": draft.verb, "by": by, "hash": draft.hash, "of": draft.of})
     body = {**draft.body(), "state": State.DISPATCHING.value}
-    await ledger.issue(issued, first, event, supersedes=supersedes, draft=(draft.identifier, draft.version, body))
+    await ledger.issue(
+        issued,
+        first,
+        event,
+        supersedes=supersedes,
+        follows=[a.identifier for a in chain],
+        draft=(draft.identifier, draft.version, body),
+    )
     for batches in rest:
         more: list[NewDelivery] = []
         async for delivery in batches:

@@ -246,6 +246,22 @@ class LedgerContract(ABC):
         assert await ledger.issue(issued(), deliveries(3), said(), draft=(ALERT, 1, {"state": "live"}))
         assert await ledger.draft(ALERT) == (2, {"state": "live"})
 
+    async def test_of_two_who_follow_the_same_alert_at_once_one_is_told(self, ledger: Ledger) -> None:
+        await ledger.issue(issued(), deliveries(1), said(), follows=[])
+
+        async def follow(identifier: str) -> bool:
+            try:
+                alert = issued(identifier, chain=ALERT)
+                return await ledger.issue(alert, [], said(subject=identifier), supersedes=[ALERT], follows=[ALERT])
+            except StaleHash:
+                return False
+
+        async with asyncio.TaskGroup() as tasks:
+            follows = [tasks.create_task(follow(f"f{n}")) for n in range(3)]
+        assert sorted(task.result() for task in follows) == [False, False, True]
+        assert len(await ledger.alerts()) == 2
+        assert await ledger.verify() == []
+
     async def test_a_failing_write_takes_none_of_its_neighbours_with_it(self, ledger: Ledger) -> None:
         async def save(n: int) -> bool:
             try:

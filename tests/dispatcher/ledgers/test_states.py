@@ -50,7 +50,7 @@ class Histories(RuleBasedStateMachine):
         assert head is not None
         self.head: Head = head
         self.write(beat.prepare, limits=LIMITS)
-        self.write(alerts.issue, alert=issued(), first=[], event=said(), supersedes=[], draft=None)
+        self.write(alerts.issue, alert=issued(), first=[], event=said(), supersedes=[], follows=None, draft=None)
 
     def write(self, work: Any, **arguments: Any) -> Any:
         with self.connection.begin():
@@ -129,7 +129,15 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def supersede(self) -> None:
         self.is_superseded = True
-        self.write(alerts.issue, alert=issued("b"), first=[], event=said(subject="b"), supersedes=[ALERT], draft=None)
+        self.write(
+            alerts.issue,
+            alert=issued("b"),
+            first=[],
+            event=said(subject="b"),
+            supersedes=[ALERT],
+            follows=None,
+            draft=None,
+        )
 
     @invariant()
     def every_move_is_in_the_table(self) -> None:

@@ -3,15 +3,21 @@
 Each test is a way that was once open; its docstring says what came out of it.
 """
 
+from asyncio import TaskGroup
+from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dispatcher.errors import InvalidInput
+from dispatcher import cap
+from dispatcher.errors import InvalidInput, Refused
+from dispatcher.ledger import Event
 from dispatcher.model.draft import State, Verb
 from dispatcher.steps.accept import Typed
-from tests.servers.seats import ORDER, WRITER, seats
+from tests.samples import SENT
+from tests.servers.seats import APPROVER, ORDER, RETURNER, WRITER, seats
 
 # -- what one person may send alone ---------------------------------------------------------------------------------
 
@@ -82,3 +88,106 @@ async def test_a_time_at_the_end_of_the_calendar_is_refused_at_its_field(tmp_pat
     async with seats(tmp_path) as s:
         with pytest.raises(InvalidInput, match=f"{field}: "):
             await s.desk.draft(WRITER, replace(ORDER, **{field: time}), mode="drill")
+
+
+# -- at the same moment, and at the wrong one -------------------------------------------------------------------------
+
+
+async def _outcomes(*asked: Coroutine[Any, Any, Any]) -> list[str]:
+    """What each came to, all begun at once: "" or the refusal's name."""
+
+    async def one(act: Coroutine[Any, Any, Any]) -> str:
+        try:
+            await act
+        except Refused as refused:
+            return type(refused).__name__
+        return ""
+
+    async with TaskGroup() as tasks:
+        begun = [tasks.create_task(one(act)) for act in asked]
+    return [task.result() for task in begun]
+
+
+async def test_a_retraction_pressed_three_times_goes_out_once(tmp_path: Path):
+    """Residents heard it three times."""
+    async with seats(tmp_path) as s:
+        identifier = await s.in_state(State.LIVE)
+        retracting = [
+            s.desk.follow(WRITER, Verb.RETRACT, identifier, Typed(note="区域の誤り"), mode="drill") for _ in range(3)
+        ]
+        came_to = await _outcomes(*retracting)
+        assert came_to.count("") == 1
+        assert sorted(a.verb for a in await s.ledger.alerts()) == ["issue", "retract"]
+
+
+async def test_a_retraction_and_an_update_at_once_do_not_both_go_out(tmp_path: Path):
+    """The update stood as live beside the retraction of what it updated."""
+    async with seats(tmp_path) as s:
+        identifier = await s.in_state(State.LIVE)
+        typed = Typed(cause="水位が下がりました")
+        update, _ = await s.desk.follow(WRITER, Verb.UPDATE, identifier, typed, mode="drill")
+        came_to = await _outcomes(
+            s.desk.follow(WRITER, Verb.RETRACT, identifier, Typed(note="区域の誤り"), mode="drill"),
+            s.desk.approve(APPROVER, update.identifier, shown=update.hash, mode="drill"),
+        )
+        assert came_to.count("") == 1
+        assert len([a for a in await s.ledger.alerts() if a.state == "live"]) == 1
+
+
+async def test_of_two_who_approve_at_once_the_second_is_told_that_it_was_not_them(tmp_path: Path):
+    """Both were told that they had sent it."""
+    async with seats(tmp_path) as s:
+        identifier = await s.in_state(State.PENDING)
+        draft, _ = await s.desk.preview(APPROVER, identifier)
+        came_to = await _outcomes(
+            *(s.desk.approve(by, identifier, shown=draft.hash, mode="drill") for by in (APPROVER, RETURNER))
+        )
+        assert sorted(came_to) == ["", "StaleHash"]
+        assert len(await s.ledger.alerts()) == 1
+
+
+async def test_a_clock_that_is_put_back_turns_no_chain_round(tmp_path: Path):
+    """The update counted as older than what it updated, and its own retraction was refused as not the latest."""
+    async with seats(tmp_path) as s:
+        identifier = await s.in_state(State.LIVE)
+        s.clock.advance(-3600)
+        typed = Typed(cause="水位が下がりました")
+        update, _ = await s.desk.follow(WRITER, Verb.UPDATE, identifier, typed, mode="drill")
+        await s.desk.approve(APPROVER, update.identifier, shown=update.hash, mode="drill")
+        first, second = [await s.ledger.alert(each) for each in (identifier, update.identifier)]
+        assert second.issued_at > first.issued_at
+        assert cap.read(second.cap_xml).sent > cap.read(first.cap_xml).sent
+        _, alert = await s.desk.follow(WRITER, Verb.RETRACT, update.identifier, Typed(note="区域の誤り"), mode="drill")
+        assert alert is not None
+        assert [a.identifier for a in await s.ledger.alerts() if a.state == "live"] == [alert.identifier]
+
+
+@pytest.mark.parametrize("seconds", [600, -3600])
+async def test_what_waited_too_long_is_not_approved_even_when_nobody_has_looked(tmp_path: Path, seconds: float):
+    """A submission of fifty minutes was approved while the housekeeping hung, or after the clock was put back."""
+    async with seats(tmp_path) as s:
+        identifier = await s.in_state(State.PENDING)
+        draft, _ = await s.desk.preview(APPROVER, identifier)
+        s.clock.advance(seconds)
+        with pytest.raises(Refused, match="時間切れ"):
+            await s.desk.approve(APPROVER, identifier, shown=draft.hash, mode="drill")
+        await s.standing.look()
+        assert await s.state(identifier) is State.STALE
+
+
+async def test_a_halt_during_a_change_window_outlives_the_window(tmp_path: Path):
+    """Who pressed 停止 in a change window saw it end with the window, and everything went out."""
+    async with seats(tmp_path) as s:
+        window = {"is_open": True, "reason": "入れかえ", "by": "職員0003", "at": SENT.isoformat()}
+        said = Event("maintenance.opened", "", {})
+        version = await s.ledger.save_record("maintenance", "now", 0, window, said)
+        await s.standing.look()
+        with pytest.raises(Refused, match="maintenance"):
+            await s.desk.reopen(APPROVER)
+        await s.desk.halt(WRITER, "誤送信です")
+        await s.ledger.save_record("maintenance", "now", version, {**window, "is_open": False}, said)
+        await s.standing.look()
+        assert s.desk.halted is not None
+        assert (s.desk.halted.by, s.desk.halted.reason) == (WRITER.name, "誤送信です")
+        await s.desk.reopen(APPROVER)
+        assert s.desk.halted is None

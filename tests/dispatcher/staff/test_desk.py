@@ -14,10 +14,9 @@ from config.site import DutyList
 from dispatcher.errors import InvalidInput, Refused, StaleHash
 from dispatcher.ledger import Event
 from dispatcher.ledgers import open_ledger
-from dispatcher.model.draft import State, Verb
+from dispatcher.model.draft import STALE_AFTER, State, Verb
 from dispatcher.model.mode import Drill
 from dispatcher.staff.gates import Gates
-from dispatcher.staff.standing import STALE_AFTER
 from dispatcher.steps.accept import Typed
 from drills.world.ports import free_port
 from tests.contracts.ledger_contract import LANE, Sender, deliveries, issued, said, sending, turns_pass, until
