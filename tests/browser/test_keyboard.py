@@ -35,6 +35,8 @@ def test_an_approval_takes_nothing_but_the_keyboard(city, sit):
     expect(officer.page).to_have_url(re.compile("/approve$"))
     tab_to(officer, officer.page.get_by_role("checkbox", name=re.compile("声に出して読みました")).first)
     officer.page.keyboard.press("Space")
+    # Enter on the tick is not the button.
+    officer.page.keyboard.press("Enter")
     tab_to(officer, officer.page.get_by_role("button", name="訓練：井口5町丁目へ避難指示を発表", exact=True))
     officer.page.keyboard.press("Enter")
     officer.page.wait_for_url(re.compile(r"/alerts/[^/]+$"))

@@ -174,7 +174,7 @@
 
   /* -- a form is sent once, however often its button is pressed -- */
   document.addEventListener("submit", event => {
-    if (event.target.method !== "post" || event.defaultPrevented) return;
+    if (event.target.method !== "post" || event.submitter?.formMethod === "dialog" || event.defaultPrevented) return;
     if (event.target.dataset.sent) return event.preventDefault();
     event.target.dataset.sent = "1";
     setTimeout(() => delete event.target.dataset.sent, 5000);
