@@ -3,11 +3,15 @@
 Every page is complete without a script; what scripts add is the clock that runs, the alarm that sounds, and figures that move.
 `application` is mounted at `/` of the staff's listener; anything else there (the API) is a sub-application of it.
 
-    frame.py     what every page has            guard.py    sessions, forged forms, refusals, headers
-    signin.py    the way in and out             board.py    状況板
-    compose.py   作成 (form.py, preview.py)      area.py     区域 (map.py, leaflet.py)
-    reach.py     対象見込み                     by_hand.py  手で伝えるもの
-    approve.py   承認                           delivery.py 配信板
+    room.py frame.py words.py     what every page has       guard.py refusals.py visitor.py   who comes in, what is refused
+    attention.py live.py          what waits, what moves    posted.py                         what a form says
+    signin.py directory.py own.py the way in and out, and one's own account
+
+    board.py     状況板                          approve.py   承認 (case.py, difference.py)
+    compose.py   作成 (form.py, preview.py)      delivery.py  配信板 (outline.py)
+    area.py      区域 (map.py, leaflet.py)       progress.py  経過 (happened.py)
+    reach.py     対象見込み                     admin.py     管理
+    by_hand.py   手で伝えるもの
 
 A page module names its `ROUTES`; a handler reads `sitting(request)`, `fields(request)`, and answers `await render(request, …)`.
 
@@ -37,8 +41,9 @@ from dispatcher.staff.console import (
 )
 from dispatcher.staff.console.attention import WATCH, Watch
 from dispatcher.staff.console.frame import CONSOLE, Console, static
-from dispatcher.staff.console.guard import SPARING, UPLOAD_BYTES, Sparing, guards
+from dispatcher.staff.console.guard import UPLOAD_BYTES, guards
 from dispatcher.staff.console.live import LIVE, Live
+from dispatcher.staff.console.refusals import SPARING, Sparing
 from dispatcher.staff.desk import Desk
 
 __all__ = ["application"]

@@ -20,7 +20,7 @@ from config.templates import Template, load_templates
 from dispatcher.errors import Finding, InvalidInput, Refused
 from dispatcher.staff.accounts import FORMS, PEOPLES, AdminAct, CarriedOut, Proposal, ProposalState
 from dispatcher.staff.console.frame import render
-from dispatcher.staff.console.guard import all_of, fields
+from dispatcher.staff.console.posted import all_of, fields
 from dispatcher.staff.console.room import CONSOLE, sitting
 from dispatcher.staff.rules import Role
 

@@ -13,22 +13,20 @@ Source: mockups `approve.html`; design.md §9; issue "Console" 5.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from aiohttp import web
 
 from dispatcher import cap
 from dispatcher.errors import Finding, InvalidInput, NotFound, Refused, StaleHash
-from dispatcher.ledger import IssuedAlert
 from dispatcher.model.draft import ENDING, ONE_PERSON, STALE_AFTER, Draft, State, Verb
-from dispatcher.path import Prepared
 from dispatcher.staff.console.attention import WATCH
+from dispatcher.staff.console.case import Case, case_of, since_last_submission
 from dispatcher.staff.console.difference import Row, readable, rows
 from dispatcher.staff.console.frame import CONSOLE, Console, render, sitting, words
-from dispatcher.staff.console.guard import fields, refused
 from dispatcher.staff.console.outline import act_words
+from dispatcher.staff.console.posted import fields
 from dispatcher.staff.console.preview import SHOWN, previews
+from dispatcher.staff.console.refusals import refused
 from dispatcher.staff.console.words import Words
 from dispatcher.staff.rules import Act, allowed
 from dispatcher.staff.sessions import Person
@@ -41,69 +39,6 @@ REASONS = (
     ("文が分かりにくい", "Hard to understand"),
     ("いまは要らない", "Not needed now"),
 )
-FAR_FACTOR = 3.0
-"""From so many times more or fewer than the last time on, the page says so loudly."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """To whom it would go. `counted`: title and head count where the medium counts; `uncounted`: titles of the rest."""
-
-    counted: tuple[tuple[str, int], ...]
-    uncounted: tuple[str, ...]
-    before: int | None
-    """The sum of the message before it; None for a first one."""
-
-    @property
-    def heads(self) -> int:
-        return sum(count for _, count in self.counted)
-
-    @property
-    def ratio(self) -> float | None:
-        return self.heads / self.before if self.before else None
-
-    @property
-    def is_far(self) -> bool:
-        return self.ratio is not None and not 1 / FAR_FACTOR < self.ratio < FAR_FACTOR
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Everything that the decision is about."""
-
-    draft: Draft
-    prepared: Prepared[Any]
-    chain: Sequence[IssuedAlert]
-    original: Draft | None
-    """What it follows, as it was written."""
-    reach: Reach
-
-    @property
-    def previous(self) -> IssuedAlert | None:
-        return self.chain[-1] if self.chain else None
-
-    @property
-    def blocking(self) -> tuple[Finding, ...]:
-        return self.prepared.blocking
-
-    @property
-    def asking(self) -> tuple[Finding, ...]:
-        return tuple(f for f in self.prepared.findings if not f.blocks)
-
-
-async def _case(console: Console, by: Person, identifier: str) -> Case:
-    draft, prepared = await console.desk.preview(by, identifier)
-    chain = [a for a in await console.path.chain(draft) if a.identifier != identifier]
-    original = Draft.from_body(*await console.path.ledger.draft(draft.of)) if draft.of else None
-    counted, uncounted = [], []
-    for kind, audience in prepared.audiences.items():
-        if audience.head_count is not None and console.counts(kind):
-            counted.append((console.title(kind), audience.head_count))
-        else:
-            uncounted.append(console.title(kind))
-    heads = chain[-1].facts.get("heads", {}) if chain else {}
-    before = sum(n for kind, n in heads.items() if n and console.counts(kind)) if chain else None
-    return Case(draft, prepared, chain, original, Reach(tuple(counted), tuple(uncounted), before))
 
 
 # -- pages -------------------------------------------------------------------------------------------------------------
@@ -142,7 +77,7 @@ async def _show(
     typed: Mapping[str, str] | None = None,
 ) -> web.Response:
     console, who, t = request.app[CONSOLE], sitting(request), words(request)
-    case = await _case(console, who.person, request.match_info["id"])
+    case = await case_of(console, who.person, request.match_info["id"])
     draft = case.draft
     after = readable(case.prepared.alert, t)
     before = readable(cap.read(case.previous.cap_xml), t) if case.previous else None
@@ -158,7 +93,7 @@ async def _show(
         number=number,
         rows=rows(before, after),
         has_before=before is not None,
-        since=_since_last_submission(draft, t),
+        since=since_last_submission(draft, t),
         shown=json.dumps(after, ensure_ascii=False),
         act=act_words(draft, console.mode, console.path.city, t, case.original if draft.verb in SENDING else None),
         may=may,
@@ -172,28 +107,6 @@ async def _show(
         typed=typed or {},
         is_ending=draft.verb in ENDING,
     )
-
-
-def _since_last_submission(draft: Draft, t: Words) -> Sequence[Row]:
-    """What was written otherwise after it was returned, or out of time; nothing for a first submission."""
-    labels = {
-        "headline": t("見出し", "Headline"),
-        "description": t("何が", "What"),
-        "instruction": t("どうする", "What to do"),
-        "shelters": t("避難先", "Shelters"),
-    }
-
-    def texts(wording: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-        return {
-            f"{t.language_name(language)}　{label}": said.get(name, "")
-            for language, said in wording.items()
-            for name, label in labels.items()
-        }
-
-    if not draft.last_submitted:
-        return ()
-    now = {language: asdict(wording) for language, wording in draft.wording.items()}
-    return tuple(row for row in rows(texts(draft.last_submitted), texts(now)) if row.is_changed)
 
 
 def _may(console: Console, by: Person, case: Case) -> tuple[Mapping[str, bool], str]:
@@ -294,7 +207,7 @@ async def _again(request: web.Request, error: Refused, typed: Mapping[str, str])
     if isinstance(error, NotFound):
         return await refused(request, error)
     console, who, t = request.app[CONSOLE], sitting(request), words(request)
-    case = await _case(console, who.person, request.match_info["id"])
+    case = await case_of(console, who.person, request.match_info["id"])
     now = readable(case.prepared.alert, t)
     was = _was_shown(typed.get("_shown", ""))
     changed = [row for row in rows(was, now) if row.is_changed] if was is not None and set(was) & set(now) else []

@@ -21,7 +21,7 @@ from dispatcher.staff import areas
 from dispatcher.staff.console import leaflet
 from dispatcher.staff.console import map as city_map
 from dispatcher.staff.console.frame import packed, render
-from dispatcher.staff.console.guard import all_of, fields
+from dispatcher.staff.console.posted import all_of, fields
 from dispatcher.staff.console.room import CONSOLE, Console, sitting, words
 from dispatcher.staff.notebook import Reach
 

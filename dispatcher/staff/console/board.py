@@ -14,9 +14,9 @@ from aiohttp import web
 from dispatcher.channel import Probe
 from dispatcher.staff.console.attention import WATCH, Reading, attention, silence
 from dispatcher.staff.console.frame import CONSOLE, Console, fragment, render, sealed, sitting, words
-from dispatcher.staff.console.guard import fields, is_local
 from dispatcher.staff.console.live import LIVE
 from dispatcher.staff.console.outline import Outline
+from dispatcher.staff.console.posted import fields, is_local
 from dispatcher.staff.console.words import Words
 from dispatcher.staff.gates import NODE, Closed
 from dispatcher.staff.rules import Act, allowed

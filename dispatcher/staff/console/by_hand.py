@@ -12,7 +12,7 @@ from dispatcher.errors import InvalidInput
 from dispatcher.model.draft import Draft
 from dispatcher.staff.by_hand import prepare
 from dispatcher.staff.console.frame import render
-from dispatcher.staff.console.guard import fields
+from dispatcher.staff.console.posted import fields
 from dispatcher.staff.console.room import CONSOLE, sitting
 
 

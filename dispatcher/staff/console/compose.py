@@ -35,7 +35,7 @@ from dispatcher.staff.console.form import (
     place_of,
 )
 from dispatcher.staff.console.frame import render
-from dispatcher.staff.console.guard import all_of, fields
+from dispatcher.staff.console.posted import all_of, fields
 from dispatcher.staff.console.room import CONSOLE, Console, sitting, words
 from dispatcher.staff.console.sheet import Sheet, in_words, sheet_of
 from dispatcher.staff.console.words import Words

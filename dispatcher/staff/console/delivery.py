@@ -19,9 +19,9 @@ from dispatcher.model.delivery import Outcome, Receipt
 from dispatcher.model.draft import Draft, State, Verb
 from dispatcher.staff.console.attention import WATCH
 from dispatcher.staff.console.frame import CONSOLE, Console, fragment, render, sitting, words
-from dispatcher.staff.console.guard import fields, is_local
 from dispatcher.staff.console.live import LIVE
 from dispatcher.staff.console.outline import Outline, act_words, outline
+from dispatcher.staff.console.posted import fields, is_local
 from dispatcher.staff.console.words import Words
 from dispatcher.staff.rules import Act, allowed
 from dispatcher.staff.sessions import Person

@@ -10,9 +10,9 @@ from aiohttp import web
 
 from dispatcher.errors import NotFound, Refused
 from dispatcher.staff.accounts.oidc import Issuer
-from dispatcher.staff.console import guard
+from dispatcher.staff.console import visitor
 from dispatcher.staff.console.frame import CONSOLE, SITTING, Console, Sitting, render, words
-from dispatcher.staff.console.guard import remote_of
+from dispatcher.staff.console.visitor import remote_of
 
 LIFE_S = 600
 
@@ -48,7 +48,7 @@ async def arrive(request: web.Request) -> web.StreamResponse:
         return await _refused(request, error)
     request[SITTING] = Sitting(session, words(request))
     response = await render(request, "arrived.html")
-    guard.set_cookie(console, response, session.token)
+    visitor.set_cookie(console, response, session.token)
     _forget(console, response)
     return response
 

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from dispatcher.pages import Environment, Markup, environment
 from dispatcher.staff.console.attention import WATCH, attention
-from dispatcher.staff.console.room import CONSOLE, LANGUAGE, SITTING, Console, Sitting, sitting, words
+from dispatcher.staff.console.room import CONSOLE, LANGUAGE, SEAL, SITTING, Console, Sitting, sitting, words
 from dispatcher.staff.console.words import LEVELS, MODES, ROLES, Words
 from dispatcher.staff.rules import WORDS as ACTS
 
@@ -39,8 +39,6 @@ __all__ = [
 
 _HERE = Path(__file__).parent
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".png": "image/png"}
-SEAL = "_seal"
-"""The form field of the CSRF token. A field whose name begins with _ was not typed by anybody."""
 
 NAVIGATION: Sequence[tuple[str, str, str]] = (
     ("/", "状況板", "Board"),

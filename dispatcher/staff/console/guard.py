@@ -4,33 +4,24 @@
     errors  ─ a rule said no: a page with the reason, and what was typed in it, ready to be sent again
     session ─ cookie → person; a POST must come from our own pages (Origin, Sec-Fetch-Site) and bear the session's seal
 
-A form whose session ended meanwhile, or that was opened in an earlier one, is not thrown away: it is carried through the
-sign-in and shown again, filled in (`Held`). It is sent only when somebody presses the button again.
-
 What belongs to another application mounted below (the API) passes through untouched: it has guards of its own.
 
 Source: design.md §9; RFC 6265bis §4.1.3 (`__Host-`), §5.6.7 (SameSite); W3C Fetch Metadata; CSP 3; OWASP CSRF prevention.
 """
 
-import hashlib
 import hmac
-import json
-import re
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from dispatcher.errors import Finding, InvalidInput, Refused, TodokeError, Unauthenticated
-from dispatcher.ledger import Event
-from dispatcher.log import logger
-from dispatcher.pages import TemplateError
-from dispatcher.staff.console.frame import CONSOLE, LANGUAGE, SEAL, SITTING, Console, Sitting, render, words
+from dispatcher.errors import Refused, Unauthenticated
+from dispatcher.staff.console.frame import render
+from dispatcher.staff.console.posted import Held, fields, is_local
+from dispatcher.staff.console.refusals import audit, audit_ended, errors, wants_data
+from dispatcher.staff.console.room import LANGUAGE, SEAL, SITTING, Console, Sitting, words
+from dispatcher.staff.console.visitor import is_loopback, token_of
 from dispatcher.staff.console.words import LANGUAGES, Words
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -39,15 +30,10 @@ FORM_BYTES = 1_000_000
 """Of a form without a file; no message of ours comes near it."""
 UPLOAD_BYTES = 12_000_000
 """Of a form with one picture (≤ 10 MB)."""
-AUDIT_EVERY_S = 10.0
-AUDITED_PLACES = 1024
-DAY_S = 86_400.0
 LANGUAGE_COOKIE = "todoke-language"
 YEAR_S = 31_536_000
 OPEN = ("/signin", "/static/", "/passkey", "/enrol", "/directory")
 """What anybody may ask for: the way in."""
-HELD = "_held"
-"""The field in which a form is carried through the sign-in."""
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
@@ -64,49 +50,10 @@ HEADERS: Mapping[str, str] = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 
-_APPROVAL = re.compile(r"/drafts/[^/]+/(approve|break-glass)")
-
-log = logger("dispatcher.staff.console")
-
 
 def guards(console: Console) -> tuple[Middleware, ...]:
     """The middlewares, outermost first."""
-    return tuple(map(_ours_only, (_headers, _errors, _session(console))))
-
-
-def cookie_name(console: Console) -> str:
-    """`__Host-` binds the cookie to this very host and to https; on plain http (loopback only) browsers refuse that prefix."""
-    return "__Host-todoke" if console.is_secure else "todoke-loopback"
-
-
-def set_cookie(console: Console, response: web.StreamResponse, token: str) -> None:
-    """Until the browser is closed; the session itself ends on the server, by its own clock."""
-    response.set_cookie(
-        cookie_name(console), token, path="/", secure=console.is_secure, httponly=True, samesite="Strict"
-    )
-
-
-def forget_cookie(console: Console, response: web.StreamResponse) -> None:
-    response.del_cookie(cookie_name(console), path="/", secure=console.is_secure, httponly=True, samesite="Strict")
-
-
-def token_of(request: web.Request) -> str:
-    """The session's token as the browser sent it, or ""."""
-    return request.cookies.get(cookie_name(request.app[CONSOLE]), "")
-
-
-def remote_of(request: web.Request) -> str:
-    """Whose address it is: behind our own proxy on loopback, the one that the proxy added last."""
-    peer = request.remote or ""
-    forwarded = request.headers.get("X-Forwarded-For", "").rsplit(",", 1)[-1].strip()
-    return forwarded if forwarded and _is_loopback(peer) else peer
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return tuple(map(_ours_only, (_headers, errors, _session(console))))
 
 
 def _ours_only(middleware: Middleware) -> Middleware:
@@ -135,108 +82,6 @@ async def _headers(request: web.Request, handler: Handler) -> web.StreamResponse
     return response
 
 
-# -- refusals ----------------------------------------------------------------------------------------------------------
-
-
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except TodokeError as error:
-        return await refused(request, error)
-    except web.HTTPException as error:
-        if error.status < 400:
-            return web.Response(status=error.status, headers={"Location": error.headers.get("Location", "/")})
-        t = words(request)
-        said = {404: t("そのページはありません。", "There is no such page."), 413: t("大きすぎます。", "Too large.")}
-        response = await _refusal(request, error.status, said.get(error.status, error.reason), ())
-        response.headers.update({k: v for k, v in error.headers.items() if k == "Allow"})
-        return response
-    except ConnectionError:
-        # Whoever asked went on to something else while they were asking: nobody is there to be answered.
-        return web.Response(status=400)
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        OSError,
-        RuntimeError,
-        TemplateError,
-        TypeError,
-        ValueError,
-    ) as error:
-        log.exception("listener.failed", listener="console", reason=type(error).__name__)
-        t = words(request)
-        said_so = t(
-            "内部の誤りです。記録しました。何も送っていません。",
-            "An internal error. It was recorded; nothing was sent.",
-        )
-        return await _refusal(request, 500, said_so, ())
-
-
-async def refused(request: web.Request, error: TodokeError) -> web.Response:
-    """The page of a refusal: every finding, and what was typed, ready to be sent again."""
-    findings = error.findings if isinstance(error, InvalidInput) else ()
-    return await _refusal(request, error.http_status, str(error), findings)
-
-
-async def _refusal(request: web.Request, status: int, reason: str, findings: Sequence[Finding]) -> web.Response:
-    if wants_data(request):
-        return web.json_response(
-            {"error": reason, "findings": [[f.where, f.reason] for f in findings]},
-            status=status,
-            dumps=lambda body: json.dumps(body, ensure_ascii=False),
-        )
-    held = await Held.of(request) if request.method == "POST" and request.body_exists else None
-    return await render(
-        request, "refused.html", status=status, code=status, reason=reason, findings=findings, held=held
-    )
-
-
-def wants_data(request: web.Request) -> bool:
-    """Asked by a script of ours and not by a person's own navigation."""
-    accepted = request.headers.get("Accept", "")
-    return "application/json" in accepted or "text/event-stream" in accepted
-
-
-class Sparing:
-    """Lets the first refusal of a kind and place through, then one in `AUDIT_EVERY_S`: a flood must not fill the chain."""
-
-    def __init__(self) -> None:
-        self._last_s: OrderedDict[tuple[str, str], float] = OrderedDict()
-
-    def is_due(self, kind: str, place: str, now_s: float, every_s: float = AUDIT_EVERY_S) -> bool:
-        last_s = self._last_s.get((kind, place))
-        if last_s is not None and now_s - last_s < every_s:
-            return False
-        self._last_s[kind, place] = now_s
-        self._last_s.move_to_end((kind, place))
-        if len(self._last_s) > AUDITED_PLACES:
-            self._last_s.popitem(last=False)
-        return True
-
-
-SPARING = web.AppKey("sparing", Sparing)
-
-
-async def audit(request: web.Request, what: str, because: str) -> None:
-    """Write a refused attempt down; the board shows it."""
-    console, remote = request.app[CONSOLE], remote_of(request)[:64]
-    if not request.app[SPARING].is_due(what, remote, console.clock.monotonic()):
-        return
-    who = request.get(SITTING)
-    facts = {
-        "what": what,
-        "because": because,
-        "path": request.path[:200],
-        "remote": remote,
-        "by": who.person.name if who else "",
-    }
-    await console.path.ledger.append(Event("console.refused", "", facts))
-
-
-# -- sessions and forged forms -----------------------------------------------------------------------------------------
-
-
 def _session(console: Console) -> Middleware:
     async def session(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not _is_our_host(console, request):
@@ -257,7 +102,7 @@ def _session(console: Console) -> Middleware:
             session = await console.accounts.session(token_of(request), is_person=is_person)
             request[SITTING] = Sitting(session, words(request))
         except Unauthenticated:
-            await _audit_ended(request)
+            await audit_ended(request)
             return await handler(request) if is_open else await _sign_in_first(request)
         if request.method not in {"GET", "HEAD"} and not is_open and not await _is_sealed(request):
             await audit(request, "wrong seal", "")
@@ -267,21 +112,13 @@ def _session(console: Console) -> Middleware:
     return session
 
 
-async def _audit_ended(request: web.Request) -> None:
-    """A cookie that opens nothing: replayed, guessed, or of a page that was left open, which asks again and again."""
-    token = token_of(request)
-    digest, now_s = hashlib.sha256(token.encode()).hexdigest(), request.app[CONSOLE].clock.monotonic()
-    if token and request.app[SPARING].is_due("token", digest, now_s, every_s=DAY_S):
-        await audit(request, "ended session", "")
-
-
 def _is_our_host(console: Console, request: web.Request) -> bool:
     """Another name for our address would be another site's page reaching in (DNS rebinding)."""
     try:
         host = urlsplit(f"//{request.host}").hostname or ""
     except ValueError:
         return False
-    return host == urlsplit(console.url).hostname or _is_loopback(host)
+    return host == urlsplit(console.url).hostname or is_loopback(host)
 
 
 def is_same_origin(request: web.Request) -> bool:
@@ -307,94 +144,7 @@ async def _bounded(request: web.Request) -> None:
 
 async def _is_sealed(request: web.Request) -> bool:
     given = request.headers.get("X-Todoke-Seal") or (await fields(request)).get(SEAL, "")
-    return hmac.compare_digest(given.encode(), request[SITTING].csrf.encode())
-
-
-async def fields(request: web.Request) -> Mapping[str, str]:
-    """What a form says, field by field; of one that is there twice the last. Files are not among them.
-
-    Raises:
-        InvalidInput: it is no form.
-    """
-    return {name: value for name, value in (await _posted(request)).items() if isinstance(value, str)}
-
-
-async def all_of(request: web.Request, name: str) -> tuple[str, ...]:
-    """Every value of a field that may be there many times (a ticked box each)."""
-    return tuple(value for value in (await _posted(request)).getall(name, ()) if isinstance(value, str))
-
-
-async def _posted(request: web.Request) -> Any:
-    try:
-        return await request.post()
-    except (ValueError, LookupError, AssertionError) as error:
-        raise InvalidInput([Finding("form", f"読めない書式です (not a form): {error}")]) from None
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A form on its way through a refusal or the sign-in: where it was going, and every field in order."""
-
-    action: str
-    fields: tuple[tuple[str, str], ...]
-
-    @classmethod
-    async def of(cls, request: web.Request) -> "Held":
-        """The form that this request bears, without its seal."""
-        try:
-            posted = (await _posted(request)).items()
-        except InvalidInput:
-            posted = ()
-        kept = tuple((k, v) for k, v in posted if isinstance(v, str) and k != SEAL)
-        return cls(request.path_qs, kept)
-
-    @classmethod
-    def read(cls, text: str) -> "Held | None":
-        """As `text` wrote it; None if it is not ours."""
-        try:
-            body = json.loads(text)
-            action = str(body["action"])
-            kept = tuple((str(name), str(value)) for name, value in body["fields"])
-        except (ValueError, LookupError, TypeError, RecursionError):
-            return None
-        return cls(action, kept) if is_local(action) else None
-
-    def text(self) -> str:
-        return json.dumps({"action": self.action, "fields": self.fields}, ensure_ascii=False)
-
-    @property
-    def label(self) -> str:
-        """What the pressed button said."""
-        return dict(self.fields).get("_act", "")
-
-    @property
-    def typed(self) -> tuple[tuple[str, str], ...]:
-        """What a person wrote; a name that is there many times comes once, with all its values."""
-        names = dict.fromkeys(name for name, _ in self.fields if not name.startswith("_"))
-        return tuple((n, "\n".join(v for k, v in self.fields if k == n)) for n in names)
-
-    @property
-    def page(self) -> str:
-        """Where its page stands: each form goes to its own page's address or below it."""
-        return self.action.partition("?")[0]
-
-    @property
-    def must_look(self) -> bool:
-        """An approval is never carried over: whoever signed in now looks at the message first."""
-        return _APPROVAL.fullmatch(self.page) is not None
-
-    def is_many(self, name: str) -> bool:
-        return sum(n == name for n, _ in self.fields) > 1
-
-    @property
-    def carried(self) -> tuple[tuple[str, str], ...]:
-        """What goes along unseen: fields that nobody typed, and those with many values."""
-        return tuple((n, v) for n, v in self.fields if n.startswith("_") or self.is_many(n))
-
-
-def is_local(path: str) -> bool:
-    """An address on this very site, and no way of writing another one."""
-    return path.startswith("/") and not path.startswith("//") and not set(path) & set("\\\r\n\t\0")
+    return hmac.compare_digest(given.encode(errors="replace"), request[SITTING].csrf.encode())
 
 
 async def _sign_in_first(request: web.Request) -> web.StreamResponse:

@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from dispatcher.errors import Refused, Unauthenticated
-from dispatcher.staff.console.guard import HEADERS, token_of
+from dispatcher.staff.console.guard import HEADERS
 from dispatcher.staff.console.room import CONSOLE, Console
+from dispatcher.staff.console.visitor import token_of
 
 LOOK_S = 2.0
 """At the latest: another node of the same ledger, or time itself, may have changed something."""

@@ -16,7 +16,7 @@ from dispatcher.staff.accounts import Scope, Session, qr
 from dispatcher.staff.accounts.roles import scopes_of
 from dispatcher.staff.accounts.tokens import MAX_DAYS
 from dispatcher.staff.console.frame import CONSOLE, render, sitting, words
-from dispatcher.staff.console.guard import all_of, fields
+from dispatcher.staff.console.posted import all_of, fields
 
 Act = Callable[[web.Request, Session, Mapping[str, str]], Awaitable[web.Response]]
 

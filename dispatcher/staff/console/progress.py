@@ -20,9 +20,9 @@ from dispatcher.errors import Finding, InvalidInput, NotFound, Refused
 from dispatcher.ledger import IssuedAlert
 from dispatcher.model.draft import Draft
 from dispatcher.staff.console.frame import render
-from dispatcher.staff.console.guard import fields
 from dispatcher.staff.console.happened import MACHINE, happened
 from dispatcher.staff.console.outline import Outline, numbers, outline
+from dispatcher.staff.console.posted import fields
 from dispatcher.staff.console.room import CONSOLE, sitting, words
 from dispatcher.staff.photo import LARGEST_BYTES
 from dispatcher.staff.reports import LONGEST

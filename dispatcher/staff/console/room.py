@@ -16,6 +16,9 @@ from dispatcher.staff.console.words import Words
 from dispatcher.staff.desk import Desk
 from dispatcher.staff.sessions import Person
 
+SEAL = "_seal"
+"""The form field of the CSRF token."""
+
 
 @dataclass(frozen=True)
 class Console:

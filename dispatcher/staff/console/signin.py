@@ -7,9 +7,10 @@ from aiohttp import web
 
 from dispatcher.errors import Refused
 from dispatcher.staff.accounts import Session
-from dispatcher.staff.console import guard
+from dispatcher.staff.console import visitor
 from dispatcher.staff.console.frame import CONSOLE, SITTING, Sitting, render, sitting, words
-from dispatcher.staff.console.guard import HELD, Held, fields, is_local, remote_of
+from dispatcher.staff.console.posted import HELD, Held, fields, is_local
+from dispatcher.staff.console.visitor import remote_of
 
 AGENT_CHARACTERS = 200
 
@@ -63,16 +64,16 @@ async def _welcome(request: web.Request, session: Session, held: Held | None, we
             "Signed in. This is what you had typed. Check it and press again: it has not been sent.",
         )
         response = await render(request, "refused.html", code=200, reason=reason, findings=(), held=held)
-    guard.set_cookie(console, response, session.token)
+    visitor.set_cookie(console, response, session.token)
     return response
 
 
 async def sign_out(request: web.Request) -> web.StreamResponse:
     """The session ends on the server; the cookie alone would be worth nothing afterwards."""
     console = request.app[CONSOLE]
-    await console.accounts.sign_out(guard.token_of(request))
+    await console.accounts.sign_out(visitor.token_of(request))
     response = web.Response(status=303, headers={"Location": "/signin"})
-    guard.forget_cookie(console, response)
+    visitor.forget_cookie(console, response)
     return response
 
 

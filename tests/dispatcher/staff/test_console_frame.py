@@ -10,7 +10,7 @@ import pytest_asyncio
 from dispatcher.listening import listening
 from dispatcher.staff.console import application
 from dispatcher.staff.console.frame import ASSETS
-from dispatcher.staff.console.guard import Held, is_local
+from dispatcher.staff.console.posted import Held, is_local
 from drills.world.ports import free_port
 from tests.servers.console import APPROVER, PASSWORD, WRITER, console
 

@@ -1,0 +1,45 @@
+"""What a browser brings along: its cookie, and where it comes from.
+
+Source: RFC 6265bis §4.1.3 (`__Host-`), §5.6.7 (SameSite); RFC 7239 §7.1 (who added the last address).
+"""
+
+from ipaddress import ip_address
+
+from aiohttp import web
+
+from dispatcher.staff.console.room import CONSOLE, Console
+
+
+def cookie_name(console: Console) -> str:
+    """`__Host-` binds the cookie to this very host and to https; on plain http (loopback only) browsers refuse that prefix."""
+    return "__Host-todoke" if console.is_secure else "todoke-loopback"
+
+
+def set_cookie(console: Console, response: web.StreamResponse, token: str) -> None:
+    """Until the browser is closed; the session itself ends on the server, by its own clock."""
+    response.set_cookie(
+        cookie_name(console), token, path="/", secure=console.is_secure, httponly=True, samesite="Strict"
+    )
+
+
+def forget_cookie(console: Console, response: web.StreamResponse) -> None:
+    response.del_cookie(cookie_name(console), path="/", secure=console.is_secure, httponly=True, samesite="Strict")
+
+
+def token_of(request: web.Request) -> str:
+    """The session's token as the browser sent it, or ""."""
+    return request.cookies.get(cookie_name(request.app[CONSOLE]), "")
+
+
+def remote_of(request: web.Request) -> str:
+    """Whose address it is: behind our own proxy on loopback, the one that the proxy added last."""
+    peer = request.remote or ""
+    forwarded = request.headers.get("X-Forwarded-For", "").rsplit(",", 1)[-1].strip()
+    return forwarded if forwarded and is_loopback(peer) else peer
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
