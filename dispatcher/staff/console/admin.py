@@ -10,14 +10,19 @@ import asyncio
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 import config.templates
+from config.secret import Secret
 from config.templates import Template, load_templates
+from dispatcher.channel import Channel
+from dispatcher.clock import JST
 from dispatcher.errors import Finding, InvalidInput, Refused
+from dispatcher.operators.kept import walk
 from dispatcher.staff.accounts import FORMS, PEOPLES, AdminAct, CarriedOut, Proposal, ProposalState
 from dispatcher.staff.console.frame import render
 from dispatcher.staff.console.posted import all_of, fields
@@ -44,6 +49,20 @@ class Reviewed:
     text: str
     difference: tuple[tuple[str, str], ...]
     """(`+`, `-` or ` `, line) against the text that was approved last; empty where that is not kept or is the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A medium's key by its dates alone; what it says is nobody's business here."""
+
+    channel: str
+    where: str
+    """Its place in the site file, below the channel."""
+    since: datetime | None
+    """When its file was written; None for one that stands in no file."""
+    former_until: datetime | None
+    """A former one is still believed until then."""
+    ends: datetime | None
 
 
 async def admin(request: web.Request) -> web.Response:
@@ -114,6 +133,22 @@ async def _what(request: web.Request, act: str) -> Mapping[str, Any]:
     return what
 
 
+def keys_of(channels: Mapping[str, Channel[Any, Any]], now: datetime) -> list[Key]:
+    """Every secret of every channel, and every key that ends on a date."""
+    found = []
+    for kind, channel in channels.items():
+        ends = dict(getattr(channel.settings, "ends", tuple)())
+        for setting in walk(channel.settings):
+            secret = setting.value if isinstance(setting.value, Secret) else None
+            if secret is None and setting.where not in ends:
+                continue
+            path = secret.path if secret is not None else Path(str(setting.value))
+            since = datetime.fromtimestamp(path.stat().st_mtime, JST) if path is not None and path.is_file() else None
+            formers = [former.until for former in secret.formers if former.holds(now)] if secret is not None else []
+            found.append(Key(kind, setting.where, since, max(formers, default=None), ends.get(setting.where)))
+    return found
+
+
 async def _reviewed(request: web.Request, approved: frozenset[str], asked: str) -> list[Reviewed]:
     """Every template; of the one that is asked for also its text, and how it differs from what was approved last."""
     console, by = request.app[CONSOLE], sitting(request).person
@@ -163,6 +198,7 @@ async def _show(
         forms=FORMS,
         roles=[role.value for role in Role if role in PEOPLES],
         tokens=await accounts.tokens.all() if is_admin else (),
+        keys=await asyncio.to_thread(keys_of, console.path.channels, console.clock.now()) if is_admin else (),
         templates=await _reviewed(request, await accounts.approved_templates(), asked),
         asked=asked,
         duty=await accounts.duty_list() if is_admin else (),

@@ -29,6 +29,8 @@ from dispatcher.staff.reports import LONGEST
 
 SHOWN = 200
 """Events of the log on one page."""
+CHOICES = 50
+"""Alerts to choose from, the newest."""
 _TIME = re.compile(r"(?:(?P<day>\d{4}-\d{2}-\d{2})[T ])?(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}))?")
 
 
@@ -147,7 +149,7 @@ async def _names(request: web.Request, alerts: list[IssuedAlert]) -> list[tuple[
     console, t = request.app[CONSOLE], words(request)
     counted = numbers((a.identifier, a.chain) for a in sorted(alerts, key=lambda a: a.issued_at))
     named = []
-    for alert in alerts[:SHOWN]:
+    for alert in alerts[:CHOICES]:
         draft = Draft.from_body(*await console.path.ledger.draft(alert.identifier))
         place = console.path.city.say(draft.quarters, t("ja", "en-US"))
         wording = draft.wording.get(t("ja", "en-US")) or next(iter(draft.wording.values()))
