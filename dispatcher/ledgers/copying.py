@@ -49,7 +49,8 @@ class Facts:
 def facts_of(connection: sa.Connection) -> Facts:
     stamps = {row.key: row.value for row in connection.execute(sa.select(meta))}
     ends = {row.node: (row.length, row.hash) for row in connection.execute(sa.select(chains))}
-    is_open = deliveries.c.state.in_([state.value for state in OPEN])
+    # A timer is a delivery to nobody.
+    is_open = sa.and_(deliveries.c.state.in_([state.value for state in OPEN]), deliveries.c.size > 0)
     unfinished = connection.execute(sa.select(sa.func.count()).select_from(deliveries).where(is_open)).scalar_one()
     return Facts(stamps["mode"], stamps["version"], ends, unfinished, tuple(verify(connection)))
 

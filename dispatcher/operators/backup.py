@@ -67,7 +67,8 @@ async def _make(
     site: Site, site_file: Path, to: Path, folder: Path, *, with_keys: bool
 ) -> tuple[Manifest, tuple[str, ...]]:
     engine = engine_of(site.dsn)
-    sources = {LEDGER[engine]: folder / LEDGER[engine], SITE: site_file}
+    sources = {LEDGER[engine]: folder / LEDGER[engine], SITE: folder / SITE}
+    _copy(site_file, sources[SITE])
     say.complain("台帳を写しています (copying the ledger)")
     facts = await copy_out(site.dsn, sources[LEDGER[engine]], _Percent())
     say.complain(

@@ -94,6 +94,7 @@ async def test_a_running_node_is_backed_up_and_comes_back_with_everything_it_had
     assert await either.beside("restore", str(backup), "--replace", "-o", "json") == 0
     answer = json.loads(capsys.readouterr().out)
     assert any("before" in path for path in answer["kept_beside"])
+    assert answer["open_deliveries"] == 0, "the timer of an alert's end is no delivery"
 
     async with either.up() as running:
         assert [alert.identifier for alert in await running.ledger.alerts()] == [first]
