@@ -1,0 +1,53 @@
+"""What was tried at the console's door with requests that no browser makes, and by people who type anything into any field."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.console import Console, console
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[Console]:
+    async with console(tmp_path) as opened:
+        yield opened
+
+
+async def said_to(here: Console, path: str, headers: str, body: bytes) -> tuple[int, str]:
+    """Status and everything else that comes back to these very bytes."""
+    address = here.url.removeprefix("http://")
+    reader, writer = await asyncio.open_connection(*address.split(":"))
+    try:
+        lines = f"POST {path} HTTP/1.1\r\nHost: {address}\r\nOrigin: {here.url}\r\nConnection: close\r\n{headers}"
+        writer.write(f"{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        async with asyncio.timeout(20):
+            answer = (await reader.read()).decode()
+    finally:
+        writer.close()
+    return int(answer.split(" ", 2)[1]), answer
+
+
+FORM, PARTS = "Content-Type: application/x-www-form-urlencoded\r\n", "Content-Type: multipart/form-data; boundary=x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        (PARTS, b"--x\r\nno header", 422),
+        (PARTS, b'--x\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n\xff\r\n--x--', 422),
+        (PARTS, b"--x\r\nContent-Disposition: " + b"a" * 20_000 + b"\r\n\r\na\r\n--x--", 422),
+        (PARTS, b"--y\r\n", 422),
+        (FORM, b"&".join(b"a%d=1" % n for n in range(90_000)), 413),
+        (FORM, b"_held=" + b"[" * 200_000, 401),
+        (FORM, b"name=%ed%a0%80&password=%ff&code=%00", 401),
+    ],
+)
+async def test_no_body_is_an_internal_error_and_every_answer_has_its_guards(here, headers, body, status):
+    """A part without a header was an internal error, shown by the library's own page."""
+    for path in ("/signin", "/drafts/x/approve"):
+        got, answer = await said_to(here, path, headers, body)
+        assert got == (status if path == "/signin" else 401), answer
+        assert "Content-Security-Policy: default-src 'none'" in answer
+        assert "Traceback" not in answer
