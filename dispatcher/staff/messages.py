@@ -67,11 +67,12 @@ class Messages(Seat[M]):
 
     async def _written(self, by: Person, typed: Typed, *, is_to_be_whole: bool = False) -> tuple[Draft, Prepared[M]]:
         before = await self._before(typed)
-        if typed.of is not None:
+        if typed.of is not None and before is not None:
             await self._require_may_follow(by, typed.verb, typed.of)
-            typed = replace(typed, areas=typed.areas or (before.quarters if before else ()))
+            # Before its words are looked at: what is over already needs none.
+            await self._require_latest(replace(before, identifier="", of=typed.of, verb=typed.verb))
+            typed = replace(typed, areas=typed.areas or before.quarters)
         draft = self._accept(typed, by, self._identifier(), before)
-        await self._require_latest(draft)
         prepared = await self._prepared(draft)
         if is_to_be_whole and prepared.blocking:
             raise InvalidInput(prepared.blocking)
