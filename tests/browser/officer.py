@@ -159,4 +159,4 @@ def officer(
         yield somebody
     finally:
         context.close()
-    assert not somebody.complaints
+    assert not somebody.complaints, somebody.complaints

@@ -35,6 +35,9 @@ def test_what_was_typed_outlives_the_session(city, stranger, kept, has_script):
     expect(officer.page).to_have_url(re.compile(r"/drafts/[^/]+\?saved=1$"))
     expect(officer.page.get_by_label(CAUSE)).to_have_value(CAUSE_TYPED)
     expect(officer.page.locator("#area")).to_contain_text("北野")
+    # Previews that were on their way met the sign-in page, which lets nobody frame it.
+    assert all("frame-ancestors 'none'" in complaint for complaint in officer.complaints)
+    officer.complaints.clear()
 
 
 def test_a_page_that_has_grown_old_cannot_approve(city, sit):
