@@ -6,14 +6,12 @@ latitude, whole units of about six metres, which keeps the page small.
 Source: mockups `alert.html`; data: the city's credits.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from config.city import City, Quarter
+from config.plane import Plane, path
 
-UNITS_PER_DEGREE = 18_000.0
-"""Of latitude: 111 km / 18,000 is 6 m."""
 MARGIN = 40.0
 
 
@@ -43,7 +41,7 @@ def draw(city: City, quarters: Sequence[str], language: str) -> CityMap | None:
     meant = [q for q in city.quarters.values() if q.code in set(quarters) and q.outline]
     if not meant:
         return None
-    plane = _Plane.of(meant)
+    plane = Plane.of(meant)
     box = _Box.around([plane.at(*p) for q in meant for p in q.outline], MARGIN)
     near = [(q, [plane.at(*p) for p in q.outline]) for q in city.quarters.values() if q.outline]
     near = [(q, points) for q, points in near if box.overlaps(_Box.around(points, 0))]
@@ -52,26 +50,9 @@ def draw(city: City, quarters: Sequence[str], language: str) -> CityMap | None:
     near.sort(key=lambda drawn: drawn[0].code in chosen)
     return CityMap(
         view_box=f"{box.left:.0f} {box.top:.0f} {box.right - box.left:.0f} {box.bottom - box.top:.0f}",
-        shapes=tuple(Shape(_path(points), q.code in chosen) for q, points in near),
+        shapes=tuple(Shape(path(points), q.code in chosen) for q, points in near),
         labels=tuple(_labels(city, [q for q, _ in near], chosen, plane, box, language)),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Plane:
-    north: float
-    west: float
-    shrink: float
-
-    @classmethod
-    def of(cls, quarters: Iterable[Quarter]) -> "_Plane":
-        points = [p for q in quarters for p in q.outline]
-        north, west = max(p[0] for p in points), min(p[1] for p in points)
-        return cls(north, west, math.cos(math.radians(north)))
-
-    def at(self, latitude: float, longitude: float) -> tuple[int, int]:
-        x = (longitude - self.west) * self.shrink * UNITS_PER_DEGREE
-        return round(x), round((self.north - latitude) * UNITS_PER_DEGREE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +76,8 @@ class _Box:
         return self.left + inset < x < self.right - inset and self.top + inset / 3 < y < self.bottom - inset / 3
 
 
-def _path(points: Sequence[tuple[int, int]]) -> str:
-    """Relative moves, which are shorter; a point that rounds to the one before is left out."""
-    x, y = points[0]
-    words = [f"M{x} {y}l"]
-    for to_x, to_y in points[1:-1]:
-        if (to_x, to_y) != (x, y):
-            dy = to_y - y
-            words.append(f"{to_x - x}{'' if dy < 0 else ' '}{dy} ")
-            x, y = to_x, to_y
-    return "".join(words).rstrip() + "z"
-
-
 def _labels(
-    city: City, near: Sequence[Quarter], chosen: set[str], plane: _Plane, box: _Box, language: str
+    city: City, near: Sequence[Quarter], chosen: set[str], plane: Plane, box: _Box, language: str
 ) -> Iterable[Label]:
     """One name for each 大字 that is in view, in the middle of its quarters."""
     for group in dict.fromkeys(q.group for q in near):

@@ -6,14 +6,12 @@ approximate, and the page says so. Whole units of about six metres and relative 
 Source: mockups `area.html`; CSS Selectors 4 §4.5 (`:has`); data: the city's credits.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from config.city import City, Quarter
+from config.plane import Plane, path
 
-UNITS_PER_DEGREE = 18_000.0
-"""Of latitude: 111 km / 18,000 is 6 m."""
 MARGIN = 12
 SHELTER = "designated_shelter"
 
@@ -63,14 +61,14 @@ def draw(city: City, language: str = "ja") -> CityMap:
     known = [q for q in city.quarters.values() if q.outline]
     if not known:
         raise LookupError(f"{city.names['ja']}: no outline of any quarter is known")
-    plane = _Plane.of(known)
+    plane = Plane.of(known)
     points = {q.code: [plane.at(*p) for p in q.outline] for q in known}
     xs = [x for drawn in points.values() for x, _ in drawn]
     ys = [y for drawn in points.values() for _, y in drawn]
     left, top = min(xs) - MARGIN, min(ys) - MARGIN
     return CityMap(
         view_box=f"{left} {top} {max(xs) - left + MARGIN} {max(ys) - top + MARGIN}",
-        shapes=tuple(Shape(q.code, _name(q, language), _path(points[q.code])) for q in known),
+        shapes=tuple(Shape(q.code, _name(q, language), path(points[q.code])) for q in known),
         groups=tuple(_groups(city, known, plane, language)),
         numbers=tuple(Label(*plane.at(q.latitude, q.longitude), str(int(q.code[-2:])), q.code) for q in known),
         shelters=tuple(
@@ -107,40 +105,11 @@ def as_geojson(city: City) -> dict[str, object]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Plane:
-    north: float
-    west: float
-    shrink: float
-
-    @classmethod
-    def of(cls, quarters: Sequence[Quarter]) -> "_Plane":
-        points = [p for q in quarters for p in q.outline]
-        north, west = max(p[0] for p in points), min(p[1] for p in points)
-        return cls(north, west, math.cos(math.radians(north)))
-
-    def at(self, latitude: float, longitude: float) -> tuple[int, int]:
-        x = (longitude - self.west) * self.shrink * UNITS_PER_DEGREE
-        return round(x), round((self.north - latitude) * UNITS_PER_DEGREE)
-
-
 def _name(quarter: Quarter, language: str) -> str:
     return quarter.names.get(language) or quarter.names["ja"]
 
 
-def _path(points: Sequence[tuple[int, int]]) -> str:
-    """Relative moves, which are shorter; a point that rounds to the one before is left out."""
-    x, y = points[0]
-    words = [f"M{x} {y}l"]
-    for to_x, to_y in points[1:-1]:
-        if (to_x, to_y) != (x, y):
-            dy = to_y - y
-            words.append(f"{to_x - x}{'' if dy < 0 else ' '}{dy} ")
-            x, y = to_x, to_y
-    return "".join(words).rstrip() + "z"
-
-
-def _groups(city: City, known: Sequence[Quarter], plane: _Plane, language: str) -> Iterator[Label]:
+def _groups(city: City, known: Sequence[Quarter], plane: Plane, language: str) -> Iterator[Label]:
     """Each 大字 once, by the quarter nearest to the middle of all of its own, so that a name stands within its place."""
     for group in dict.fromkeys(q.group for q in known):
         members = [(*plane.at(q.latitude, q.longitude), q.code) for q in known if q.group == group]
