@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 from dispatcher.model.draft import Draft, State
 from dispatcher.model.mode import MODES, Mode
+from dispatcher.staff.sessions import is_same
 
 
 class Role(StrEnum):
@@ -204,9 +205,9 @@ def allowed(
     rule = _ANYTIME.get(act) or (TABLE.get((state, act)) if state is not None else None)
     assert rule is not None
     if draft is not None:
-        if Need.ANOTHER in rule.needs and name in {draft.submitted_by, draft.broken_glass_by}:
+        if Need.ANOTHER in rule.needs and (is_same(name, draft.submitted_by) or is_same(name, draft.broken_glass_by)):
             return f"申請した本人は{WORDS[act]}できません。別の人が行ってください (the submitter cannot {act})"
-        if Need.NOT_RETURNER in rule.needs and name == draft.returned_by:
+        if Need.NOT_RETURNER in rule.needs and is_same(name, draft.returned_by):
             return "差し戻した本人は提出できません。別の人が提出してください (who returned it cannot submit it)"
         if Need.BROKEN_GLASS in rule.needs and (draft.broken_glass_by is None or draft.confirmed_by is not None):
             return "事後承認を待っていません (does not wait for a confirmation)"

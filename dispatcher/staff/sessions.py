@@ -8,6 +8,7 @@ Source: design.md §9; RFC 6750 (bearer tokens).
 import hashlib
 import hmac
 import secrets
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,16 @@ def new_token() -> tuple[str, str]:
 
 def hash_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def one_form(name: str) -> str:
+    """A name in the form in which two that look alike (全角 and half width, capitals and small letters) are the same (UAX 15)."""
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).split())
+
+
+def is_same(name: str, other: str | None) -> bool:
+    """Whether both are one person's name: a token of the site file may write it otherwise than the account does."""
+    return other is not None and one_form(name) == one_form(other)
 
 
 class People:

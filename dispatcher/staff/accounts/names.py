@@ -9,6 +9,7 @@ Source: Unicode TR 39 §5.1 (restriction), UAX 15 (NFKC); RFC 8265 §3.
 import unicodedata
 
 from dispatcher.errors import Finding, InvalidInput
+from dispatcher.staff.sessions import one_form
 
 MAX_CHARACTERS = 40
 _MARKS = frozenset(" ・･-_.'’（）()")
@@ -38,10 +39,7 @@ def named(name: str) -> tuple[str, str]:
 
 def key_of(name: str) -> str:
     """The key under which this name would stand; "" for what can be nobody's name."""
-    if len(name) > MAX_CHARACTERS * 4:
-        return ""
-    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    key = " ".join(plain.split())
+    key = one_form(name) if len(name) <= MAX_CHARACTERS * 4 else ""
     return key if all(unicodedata.category(c) not in {"Cc", "Cs"} for c in key) else ""
 
 

@@ -15,6 +15,8 @@ from dispatcher import cap
 from dispatcher.errors import InvalidInput, Refused
 from dispatcher.ledger import Event
 from dispatcher.model.draft import State, Verb
+from dispatcher.staff.accounts import Accounts
+from dispatcher.staff.sessions import Person
 from dispatcher.steps.accept import Typed
 from tests.samples import SENT
 from tests.servers.seats import APPROVER, ORDER, RETURNER, WRITER, seats
@@ -191,3 +193,30 @@ async def test_a_halt_during_a_change_window_outlives_the_window(tmp_path: Path)
         assert (s.desk.halted.by, s.desk.halted.reason) == (WRITER.name, "誤送信です")
         await s.desk.reopen(APPROVER)
         assert s.desk.halted is None
+
+
+# -- who it is --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("職員0002", "職員０００２"), ("Sato", "ＳＡＴＯ"), ("職員 0002", "職員\u30000002")]
+)
+async def test_nobody_is_a_second_person_by_writing_their_name_otherwise(tmp_path: Path, name: str, other: str):
+    """Who had a token by one spelling and an account by another approved their own submission, and their own proposal."""
+    one, same = (Person(written, ("approver", "admin")) for written in (name, other))
+    async with seats(tmp_path, "live") as s:
+        draft, _ = await s.desk.draft(one, ORDER, mode="live")
+        draft, _ = await s.desk.submit(one, draft.identifier, mode="live")
+        for act in (
+            s.desk.approve(same, draft.identifier, shown=draft.hash, mode="live"),
+            s.desk.send_back(same, draft.identifier, "区域を確かめてください", mode="live"),
+        ):
+            with pytest.raises(Refused, match="the submitter cannot"):
+                await act
+        await s.desk.send_back(RETURNER, draft.identifier, "区域を確かめてください", mode="live")
+        with pytest.raises(Refused, match="who returned it"):
+            await s.desk.submit(replace(RETURNER, name="職員０００３"), draft.identifier, mode="live")
+        proposals = Accounts(s.ledger, s.clock, "live").proposals
+        proposal = await proposals.propose(one, "maintenance", {"is_open": True, "reason": "工事"})
+        with pytest.raises(Refused, match="another admin"):
+            await proposals.approve(same, proposal.id)
