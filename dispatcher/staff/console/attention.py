@@ -57,6 +57,8 @@ class Attention:
 
     tasks: tuple[Task, ...]
     silent_until: datetime | None
+    worst: Outline | None
+    """The live alert of the highest level that this person may take back: the bar at the foot of every page leads there."""
 
     @property
     def sounds(self) -> bool:
@@ -155,7 +157,17 @@ async def attention(watch: Watch, by: Person, t: Words) -> Attention:
         *_overdue(reading, console, t, now),
         *_closed(console, t),
     ]
-    return Attention(tuple(sorted(tasks, key=lambda task: not task.is_bad)), await silent_until(console, by))
+    return Attention(
+        tuple(sorted(tasks, key=lambda task: not task.is_bad)),
+        await silent_until(console, by),
+        next((o for o in reading.outlines(console, t) if _may_retract(console, by, o)), None),
+    )
+
+
+def _may_retract(console: Console, by: Person, found: Outline) -> bool:
+    state = State(found.board.alert.state)
+    is_refused = allowed(by.name, by.roles, Act.RETRACT, console.path.mode, found.draft, state)
+    return not found.ends_chain and not is_refused
 
 
 def _trouble(reading: Reading, console: Console, t: Words) -> Iterator[Task]:

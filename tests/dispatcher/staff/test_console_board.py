@@ -384,6 +384,14 @@ async def test_a_retraction_is_one_key_away_and_never_one_key(room, writer):
     assert f"/alerts/{retraction}" in listed.text
 
 
+async def test_the_way_to_take_back_is_on_every_page_while_an_alert_lives(room, approver):
+    await room.issued(template="emergency-safety", areas=("大沢",))
+    for path in ("/", "/approve", "/alerts", "/compose", "/areas", "/progress", "/own", "/nowhere"):
+        page = await approver.open(path)
+        assert len(page.tree.xpath("//aside[@class='undo']//a[@accesskey='k']")) == 1, path
+        assert "緊急安全確保 大沢" in page.tree.xpath("//aside[@class='undo']")[0].text_content(), "the worst one"
+
+
 async def test_a_viewer_looks_at_everything_and_is_offered_nothing_that_sends(room):
     alert, draft = await room.issued(areas=("北野",)), await room.pending(areas=("北野",))
     person = Person("職員0099", ("viewer",))
