@@ -1,7 +1,7 @@
 """Messages that a file declares: said twice they are one, changed they are edited, and what is out already is left alone.
 
-A declaration has a name of its own; what is kept under it is only which draft it became. Nothing goes out by it: submitting and
-sending stay acts of people, one by one.
+A declaration has a name of its own, under which is kept which draft it became. What somebody wrote by hand since is brought back to
+what is declared, and shown first. Nothing goes out by it: submitting and sending stay acts of people, one by one.
 
 Source: issue "Command line: apply -f declarative and idempotent".
 """
@@ -49,16 +49,15 @@ async def declare(desk: Desk[Any], ledger: Ledger, by: Person, name: str, typed:
         raise InvalidInput([Finding("name", f"使えない文字 {codes} があります (control or direction character)")])
     after = said(typed)
     try:
-        _, kept = await ledger.read_record(KIND, name)
-        draft, _ = await desk.preview(by, kept["draft"])
+        version, kept = await ledger.read_record(KIND, name)
     except NotFound:
         draft, prepared = await desk.draft(by, typed, mode=mode)
-        event = Event("draft.declared", draft.identifier, {"by": by.name, "name": name})
-        await ledger.save_record(KIND, name, 0, {"draft": draft.identifier}, event)
+        await _keep(ledger, by, name, 0, draft, after)
         return Declared(name, "created", draft, {}, after, prepared.findings)
-    before = {"verb": draft.verb.value, "of": draft.of, **_json(draft.typed)}
-    before = {field: value for field, value in before.items() if value}
-    if before == after:
+    draft, _ = await desk.preview(by, kept["draft"])
+    is_untouched = _json(draft.typed) == kept["became"]
+    before = kept["said"] if is_untouched else {**_json(draft.typed), **_place(draft)}
+    if after == kept["said"] and (is_untouched or draft.state not in EDITABLE):
         return Declared(name, "unchanged", draft, before, after, ())
     if (draft.verb, draft.of) != (typed.verb, typed.of):
         raise Refused(
@@ -71,7 +70,19 @@ async def declare(desk: Desk[Any], ledger: Ledger, by: Person, name: str, typed:
             "(already out or rejected: declare an update or a correction under another name)"
         )
     edited, prepared = await desk.edit(by, draft.identifier, draft.version, typed, mode=mode)
+    await _keep(ledger, by, name, version, edited, after)
     return Declared(name, "changed", edited, before, after, prepared.findings)
+
+
+async def _keep(ledger: Ledger, by: Person, name: str, version: int, draft: Draft, after: Mapping[str, Any]) -> None:
+    """Which draft it became, what was declared, and what the draft made of that, so that a later edit by hand is seen."""
+    body = {"draft": draft.identifier, "said": after, "became": _json(draft.typed)}
+    event = Event("draft.declared", draft.identifier, {"by": by.name, "name": name})
+    await ledger.save_record(KIND, name, version, body, event)
+
+
+def _place(draft: Draft) -> Mapping[str, Any]:
+    return {"verb": draft.verb.value} | ({"of": draft.of} if draft.of else {})
 
 
 def said(typed: Typed) -> Mapping[str, Any]:

@@ -1,13 +1,16 @@
 """A ledger that forgets: what stands is read through it, what is written to it is seen by whoever wrote it and by nobody else."""
 
+import pyotp
 import pytest
 
-from dispatcher.clock import SystemClock
+from dispatcher.clock import ManualClock, SystemClock
 from dispatcher.errors import Defect, NotFound, StaleHash
 from dispatcher.ledger import Event
 from dispatcher.ledgers import open_ledger
 from dispatcher.ledgers.rehearsal import Rehearsal
 from dispatcher.model.mode import Drill
+from dispatcher.staff.accounts import Accounts
+from dispatcher.staff.sessions import Person
 
 
 @pytest.fixture
@@ -58,6 +61,19 @@ async def test_what_was_taken_away_here_may_be_new_again(real):
     await rehearsal.save_record("area", "大沢", 1, None, Event("area.removed", ""))
     version = await rehearsal.save_record("area", "大沢", 0, {"q": ["2"]}, Event("area.saved", ""))
     assert await rehearsal.read_record("area", "大沢") == (version, {"q": ["2"]})
+
+
+async def test_a_rehearsal_burns_no_second_factor(tmp_path):
+    clock = ManualClock(SystemClock().now())
+    async with open_ledger(f"sqlite:///{tmp_path / 'todoke.db'}", mode=Drill, node="test", clock=clock) as ledger:
+        accounts = Accounts(ledger, clock, "drill")
+        founded, _ = await accounts.at_machine.found("職員0008", ["admin", "approver"], "野川の水位は 毎朝7時に見る")
+        clock.advance(90)
+        code = pyotp.parse_uri(founded.uri).at(clock.now())
+        person = Person("職員0008", ("admin", "approver"))
+        assert await accounts.over(Rehearsal(ledger)).is_fresh_factor(person, code)
+        assert await accounts.is_fresh_factor(person, code), "it was not used up by the rehearsal"
+        assert not await accounts.is_fresh_factor(person, code)
 
 
 async def test_nothing_is_ever_sent_from_it(real):

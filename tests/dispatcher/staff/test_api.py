@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
+import schemathesis
 
 from dispatcher.clock import ManualClock, SystemClock
 from dispatcher.errors import InvalidInput
@@ -319,6 +320,11 @@ def test_a_declared_message_is_one_however_often_it_is_declared(door):
     assert changed["change"] == "changed"
     assert changed["draft"]["identifier"] == first["draft"]["identifier"]
     assert len(changed["draft"]["quarters"]) > len(first["draft"]["quarters"])
+    by_hand = {"mode": "drill", "version": changed["draft"]["version"], "typed": {**ORDER, "areas": ["井の頭"]}}
+    assert door.ask("職員0001", "PUT", f"/drafts/{first['draft']['identifier']}", by_hand)[0] == 200
+    restored = door.ask("職員0001", "PUT", path, other)[2]
+    assert (restored["change"], restored["before"]["areas"]) == ("changed", ["井の頭"])
+    assert door.ask("職員0001", "PUT", path, other)[2]["change"] == "unchanged"
     follow = {"mode": "drill", "typed": {**ORDER, "verb": "update", "of": door.issued()}}
     assert door.ask("職員0001", "PUT", path, follow)[0] == 403, "a name says one thing"
 
@@ -406,6 +412,10 @@ def test_the_document_has_every_route_and_needs_no_token(door):
     assert documented == {(route.method, route.path) for route in ROUTES}
     names = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
     assert len(names) == len(set(names))
+
+
+def test_the_document_is_openapi_as_an_independent_judge_reads_it(door):
+    assert schemathesis.openapi.from_dict(door.ask(None, "GET", "/openapi.json")[2]).validate() is None
 
 
 def test_only_what_changes_something_may_be_rehearsed_and_repeated(door):

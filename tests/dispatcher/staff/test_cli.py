@@ -112,6 +112,15 @@ def test_who_asks_a_running_node_loads_none():
     assert done.stdout.strip() == "[]"
 
 
+def test_bash_completes_what_was_begun(capsys, tmp_path):
+    assert main(["completion", "bash"]) == 0
+    script = tmp_path / "todoke"
+    script.write_text(capsys.readouterr().out, "utf-8")
+    asked = 'source "$0"; COMP_WORDS=(todoke ap); COMP_CWORD=1; _shtab_todoke; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", asked, str(script)], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stdout.split() == ["approve", "apply"]
+
+
 # -- a message's way -----------------------------------------------------------------------------------------------------
 
 
@@ -303,6 +312,22 @@ def test_what_a_file_declares_is_brought_about_once(todoke, tmp_path):
     code, said = todoke("職員0001", *apply)
     assert "areas: 大沢 → 大沢、井の頭" in said
     assert "= area 野川沿い" in said
+
+
+def test_a_correction_that_a_file_declares_is_a_draft_and_goes_out_only_when_it_is_sent(todoke, tmp_path):
+    identifier = issued(todoke)
+    file = tmp_path / "correct.yaml"
+    file.write_text(f"messages:\n  訂正: {{verb: correct, of: {identifier}, note: 区域の誤り}}\n", "utf-8")
+    code, answer = todoke("職員0001", "apply", "--drill", "-f", str(file), "-o", "json")
+    assert code == 0, answer
+    correction = answer["applied"][0]["identifier"]
+    assert todoke("職員0003", "board", correction, "-o", "json")[0] == 2, "nothing went out"
+    shown = todoke("職員0001", "preview", correction, "-o", "json")[1]["hash"]
+    assert todoke("職員0001", "send", "--drill", correction, "--hash", "0" * 64, "-o", "json")[0] == 9
+    assert len(shown) == 64
+    assert todoke("職員0001", "send", "--drill", correction, "-o", "json")[1]["alert"]["verb"] == "correct"
+    code, answer = todoke("職員0001", "apply", "--drill", "-f", str(file), "-o", "json")
+    assert (code, answer["applied"][0]["change"]) == (0, "unchanged"), answer
 
 
 def test_what_is_wrong_in_a_file_is_named_by_line_before_anything_is_written(todoke, tmp_path):
