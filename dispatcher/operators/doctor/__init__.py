@@ -63,6 +63,7 @@ async def _of_site(site: Site, token_file: Path | None) -> Sequence[Finding]:
         *machine.ports(site, is_running=is_up, pid=pid),
         *machine.fonts(site),
         *keys.permissions(site),
+        keys.seal(site),
         *keys.ends(site, clock.now()),
         *await asyncio.to_thread(node.channels, site, token_file, is_up=is_up),
     ]

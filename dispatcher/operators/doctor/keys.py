@@ -35,6 +35,18 @@ def permissions(site: Site) -> Iterator[Finding]:
         yield good("権限 permissions", f"{len(private)} 個の秘密は節点だけのものです (for the node alone)")
 
 
+def seal(site: Site) -> Finding:
+    """Whether what authenticator apps are set up with is sealed in the ledger, and so in every backup."""
+    what = "職員の秘密 accounts_key"
+    if site.accounts_key is not None:
+        return good(what, "二要素の元は封をして台帳に置かれます (second factors are sealed in the ledger)")
+    return mend(
+        what,
+        "二要素の元が台帳と控えに平文で残ります (second factors stand in clear in the ledger and its backups)",
+        "openssl rand -base64 32 > keys/accounts; accounts_key: {file: keys/accounts}",
+    )
+
+
 def ends(site: Site, now: datetime) -> Iterator[Finding]:
     """Everything that ends by itself: certificates in PEM, and what a channel knows of its own keys (`Settings.ends`)."""
     warn_s = site.operators.warn_before

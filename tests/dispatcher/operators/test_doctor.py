@@ -46,7 +46,10 @@ def token(city_hall, tmp_path):
 async def test_a_sound_node_has_nothing_to_mend(city_hall, tmp_path, token, capsys):
     clock = SystemClock()
     async with serving(lambda q: [answer(q, clock.now().timestamp())]) as (address, _):
-        city_hall.change(operators={"ntp": [address], "peers": [city_hall.url], "least_free": "1 MB"})
+        (tmp_path / "accounts").touch(0o600)
+        (tmp_path / "accounts").write_text("0" * 44)
+        operators = {"ntp": [address], "peers": [city_hall.url], "least_free": "1 MB"}
+        city_hall.change(operators=operators, accounts_key={"file": str(tmp_path / "accounts")})
         async with city_hall.up() as node:
             await issued(node)
             code, findings = await examined(city_hall, capsys, "--token-file", token)
@@ -63,6 +66,7 @@ async def test_a_sound_node_has_nothing_to_mend(city_hall, tmp_path, token, caps
 async def test_before_the_first_start_it_says_what_there_will_be_and_that_nobody_could_be_asked(city_hall, capsys):
     code, findings = await examined(city_hall, capsys)
     assert code == 4
+    assert "stand in clear" in about(findings, "accounts_key")["words"]
     assert about(findings, "台帳 ledger")["state"] == "good"
     assert about(findings, "residents.listen")["words"] == "空いています (free)"
     assert about(findings, "channels")["state"] == "mend"
