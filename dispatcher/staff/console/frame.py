@@ -19,6 +19,7 @@ from aiohttp import web
 
 from dispatcher.pages import Environment, Markup, environment
 from dispatcher.staff.console.attention import WATCH, attention
+from dispatcher.staff.console.posted import is_local
 from dispatcher.staff.console.room import CONSOLE, LANGUAGE, SEAL, SITTING, Console, Sitting, sitting, words
 from dispatcher.staff.console.words import LEVELS, MODES, ROLES, Words
 from dispatcher.staff.rules import WORDS as ACTS
@@ -70,11 +71,18 @@ async def render(request: web.Request, page: str, /, *, status: int = 200, **val
             strip=_strip(console, t),
             navigation=[(path, t(ja, en)) for path, ja, en in NAVIGATION if _leads_somewhere(request, path)],
             here=request.path,
+            otherwise=_otherwise(request, t),
             attention=await attention(request.app[WATCH], who.person, t) if who else None,
             **values,
         )
     )
     return packed(request, html.encode(), "text/html; charset=utf-8", status)
+
+
+def _otherwise(request: web.Request, t: Words) -> str:
+    """This page in the other language; where it was posted to, the front page."""
+    here = str(request.rel_url.update_query(lang=t("en", "ja")))
+    return here if request.method == "GET" and is_local(here) else t("/?lang=en", "/?lang=ja")
 
 
 def sealed(who: Sitting) -> Markup:

@@ -337,3 +337,15 @@ async def test_a_held_form_is_read_only_if_it_leads_to_this_site():
         '{"action": "/x", "fields": 3}',
     ):
         assert Held.read(text) is None
+
+
+async def test_the_other_language_shows_the_same_page(room, approver):
+    alert = await room.issued()
+    page = await approver.open(f"/alerts/{alert}/destinations?kind=website&show=all")
+    (link,) = page.tree.xpath("//*[@class='who']/a[@hreflang='en']/@href")
+    english = await approver.open(link)
+    assert "Who has it and who has not" in english.words
+    assert "all 1" in english.words
+    elsewhere = await approver.get("//evil.example/x")
+    assert elsewhere.tree.xpath("//*[@class='who']/a[@hreflang]/@href")[0].startswith("/?lang=")
+    await approver.open("/?lang=ja")

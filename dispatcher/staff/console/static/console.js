@@ -54,7 +54,10 @@
   function mark(count) {
     document.title = count ? `(${count}) ${title}` : title;
   }
+  let asked = 0;
   async function ask() {
+    if (Date.now() - asked < 2000) return;
+    asked = Date.now();
     try {
       const answer = await fetch(`/calls?from=${encodeURIComponent(location.pathname)}`, { headers: { Accept: "application/json" } });
       if (answer.status === 401) return ended();
@@ -97,7 +100,7 @@
     mark(Number(alarm.dataset.count));
     ring();
     setInterval(ring, 10000);
-    setInterval(ask, 10000);
+    setInterval(ask, 5000);
   }
 
   /* -- pieces that move. What has the focus, or is under the pointer and can be pressed, is left until it is let go. -- */
