@@ -69,7 +69,7 @@ def shown(args: argparse.Namespace, answer: Mapping[str, Any], lines: Sequence[s
     """The answer: in lines for people, or whole for a program."""
     if args.output == "table":
         for text in lines:
-            say.line(text)
+            say.line(say.legible(text))
         rehearsal = answer.get("dry_run")
         if isinstance(rehearsal, Mapping):
             say.line("試しです。何も書いていません。起こること (dry run: nothing was written; what would happen):")
@@ -96,7 +96,7 @@ def _answering(run: Run) -> Run:
             return run(args)
         except Said as said:
             if args.output == "table":
-                say.complain(str(said))
+                say.complain(say.legible(str(said)))
             else:
                 whole(args.output, said.body)
             return said.exit_code

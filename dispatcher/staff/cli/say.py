@@ -76,11 +76,11 @@ def _lines(each: Mapping[str, Any]) -> Table:
         done = line["taken"] + line["failed"] + line["superseded"] >= line["destinations"]
         state = Text("● 受領", style="green") if done and not line["failed"] else Text("◐ 送信中")
         if line["failed"]:
-            state = Text(f"✕ 不達 {line['last_words'][:40]}", style="red")
+            state = Text(f"✕ 不達 {legible(line['last_words'][:40])}", style="red")
         elif not done and kind in each["closed"]:
             state = Text("‖ 停止 paused", style="yellow")
         elif not done and line["retrying"]:
-            state = Text(f"▲ 再送 {line['last_words'][:40]}", style="yellow")
+            state = Text(f"▲ 再送 {legible(line['last_words'][:40])}", style="yellow")
         people = ("数えない", "数えない") if kind in UNCOUNTED else (str(line["delivered"]), str(line["acknowledged"]))
         table.add_row(
             NAMES.get(kind, kind),
@@ -103,6 +103,11 @@ def _seconds(spread: Mapping[str, float] | None) -> tuple[str, str]:
 def live_board(*, to_stderr: bool) -> LiveDisplay:
     """A board that is drawn over itself; on a pipe only its last state is printed."""
     return LiveDisplay(console=console(to_stderr=to_stderr), refresh_per_second=8, transient=False)
+
+
+def legible(text: str) -> str:
+    """What others wrote must not move the cursor, colour the screen or turn the reading direction of whoever reads it."""
+    return "".join(c if c in "\n\u3000 " or c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def line(text: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from dispatcher.__main__ import main, parser
+from dispatcher.ledger import Event
 from dispatcher.staff.cli.client import Client
 from dispatcher.staff.cli.completing import parsers
 from tests.servers.staff_door import StaffDoor
@@ -269,6 +270,15 @@ def test_an_answer_is_the_same_in_json_and_in_yaml(todoke):
     assert "大沢" in said, "people read it: nothing is escaped"
     code, refusal = todoke("職員0003", "preview", "13204-nowhere", "-o", "yaml")
     assert (code, yaml.safe_load(refusal)["status"]) == (2, 404)
+
+
+def test_what_somebody_wrote_moves_nobodys_cursor(door, todoke):
+    door.run(door.node.ledger.append(Event("act.refused", "", {"by": "\x1b[2J\u202e職員", "act": "x", "words": "y"})))
+    code, said = todoke("職員0003", "timeline")
+    assert code == 0
+    assert "\\x1b[2J\\u202e職員" in said
+    assert "\x1b" not in said
+    assert "\u202e" not in said
 
 
 # -- declared -------------------------------------------------------------------------------------------------------------
