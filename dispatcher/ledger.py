@@ -255,7 +255,7 @@ class Ledger(ABC):
 
     @abstractmethod
     async def finish_alert(self, identifier: str, state: str, event: Event) -> None:
-        """Move an alert on (live, ended, closed)."""
+        """Move an alert on (live, ended, closed). One that has come further stays, and one superseded too soon is never live."""
 
     @abstractmethod
     async def append(self, event: Event) -> None:

@@ -20,6 +20,7 @@ from config.cities import load
 from config.site import Site
 from dispatcher.channel import Channel, Limits, Surroundings
 from dispatcher.clock import Clock, SystemClock
+from dispatcher.errors import Refused, StorageFull
 from dispatcher.intake.sources import Sources, post
 from dispatcher.intake.taking import Intake, rules_of
 from dispatcher.ledger import Event, Ledger
@@ -46,6 +47,8 @@ from dispatcher.tracking.acknowledgement import Acknowledgements, Returned
 
 RETURN_LOOK_S = 0.25
 """How often those who came back are looked for."""
+RESUME_LOOK_S = 2.0
+"""How often a message is looked for that was begun and not written down to its end."""
 TIMERS = Limits(concurrency=16)
 
 log = logger("dispatcher.node")
@@ -133,6 +136,7 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         work = [
             tasks.create_task(ledger.run(gates.over(lanes, CLOCK), figures.timing(path.attempt))),
             tasks.create_task(_hasten(ledger, returned, clock)),
+            tasks.create_task(_resume(path, site.node)),
             tasks.create_task(standing.run()),
             tasks.create_task(Sources(intake, site.intake, clock).run()),
         ]
@@ -152,6 +156,15 @@ def _measurers(accounts: Accounts) -> metrics.Allow:
         (await accounts.bearer(token)).require(Scope.METRICS)
 
     return allow
+
+
+async def _resume(path: Path[M], node: str) -> None:
+    while True:
+        try:
+            await path.resume(node)
+        except (StorageFull, Refused) as reason:
+            log.warning("ledger.retrying", reason=type(reason).__name__)
+        await path.clock.sleep(RESUME_LOOK_S)
 
 
 async def _hasten(ledger: Ledger, returned: Returned, clock: Clock) -> None:

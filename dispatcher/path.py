@@ -12,7 +12,7 @@ Source: design.md §2.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, cast
 
@@ -30,11 +30,13 @@ from dispatcher.model.mode import M, require
 from dispatcher.model.rendering import Rendering
 from dispatcher.steps.address import address
 from dispatcher.steps.approve import alert_of, fingerprint
-from dispatcher.steps.dispatch import CLOCK, dispatch
+from dispatcher.steps.dispatch import CLOCK, dispatch, resume
 from dispatcher.steps.lint import lint
 from dispatcher.steps.render import Renderer, what_does_not_fit
 from dispatcher.steps.send import send
 
+STORY = 100_000
+"""Events of one alert that are looked through for its beginning."""
 LATER = timedelta(seconds=1)
 """A message is sent at least so long after the one that it follows: CAP's `sent` has no fractions."""
 
@@ -70,6 +72,9 @@ class Path(Generic[M]):
     renderer: Renderer[M]
     until: datetime | None = None
     """When the drill is over: nothing of it goes out afterwards, whatever was queued (亘理町 2016). None for live."""
+
+    dispatching: set[str] = field(default_factory=set)
+    """Alerts that this process is writing down at this moment."""
 
     @property
     def is_over(self) -> bool:
@@ -110,19 +115,40 @@ class Path(Generic[M]):
         # Every reader orders a chain by its times, so one that is put back between two messages must not turn them round.
         approved = max([self.clock.now(), *(a.issued_at + LATER for a in chain[-1:])])
         prepared: Prepared[M] = await self.prepare(draft, approved)
-        await dispatch(
-            prepared.alert,
-            draft,
-            prepared.audiences,
-            prepared.renderings,
-            self.channels,
-            self.ledger,
-            by=by,
-            approved=approved,
-            chain=chain,
-        )
+        self.dispatching.add(draft.identifier)
+        try:
+            await dispatch(
+                prepared.alert,
+                draft,
+                prepared.audiences,
+                prepared.renderings,
+                self.channels,
+                self.ledger,
+                by=by,
+                approved=approved,
+                chain=chain,
+            )
+        finally:
+            self.dispatching.discard(draft.identifier)
         self.ledger.wake()
         return prepared.alert
+
+    async def resume(self, node: str) -> None:
+        """Write down the rest of what this node began to dispatch and did not end: it stopped, or its disk was full."""
+        for issued in await self.ledger.alerts(only_live=True):
+            if issued.state != State.DISPATCHING or issued.identifier in self.dispatching:
+                continue
+            begun = await self.ledger.story(issued.identifier, limit=STORY)
+            if not any(recorded.event.name == "alert.issued" and recorded.node == node for recorded in begun):
+                continue
+            draft = Draft.from_body(*await self.ledger.draft(issued.identifier))
+            alert = cast("Alert[M]", cap.read(issued.cap_xml))
+            require(self.mode, alert)
+            audiences = await address(alert.quarters, self.channels)
+            renderings: Mapping[str, Rendering[M]] = await self.renderer.render(alert, audiences)
+            chain = [a for a in await self.chain(draft) if a.issued_at < issued.issued_at]
+            await resume(alert, audiences, renderings, self.channels, self.ledger, chain=chain)
+            self.ledger.wake()
 
     async def attempt(self, claim: Claim) -> Attempted:
         """One attempt at one delivery; a timer that came due ends its alert."""

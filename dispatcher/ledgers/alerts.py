@@ -22,6 +22,7 @@ from dispatcher.ledgers.dialect import Dialect, Row
 from dispatcher.ledgers.schema import alerts, among, deliveries, drafts, is_ready, is_waiting
 from dispatcher.ledgers.transaction import Transaction
 from dispatcher.model.delivery import DeliveryState
+from dispatcher.model.draft import State
 
 
 def save_draft(t: Transaction, identifier: str, expected_version: int, body: Mapping[str, Any], event: Event) -> int:
@@ -217,9 +218,20 @@ _quoted = json.encoder.encode_basestring
 
 def finish_alert(t: Transaction, identifier: str, state: str, event: Event) -> None:
     """As Ledger.finish_alert."""
-    if not t.connection.execute(_FINISH, {"alert": identifier, "state": state}).rowcount:
+    row = t.connection.execute(_STANDS, {"alert": identifier}).one_or_none()
+    if row is None:
         raise NotFound(f"no alert {identifier}")
+    if MOVES.index(state) <= MOVES.index(row.state) or (state == State.LIVE and row.superseded_by):
+        return
+    t.connection.execute(_FINISH, {"alert": identifier, "state": state})
     t.append(event, moved={"identifier": identifier, "state": state})
 
 
+MOVES = (State.DISPATCHING, State.LIVE, State.ENDED, State.CLOSED)
+"""The way of an alert; none goes back."""
+_STANDS = (
+    sa.select(alerts.c.state, alerts.c.superseded_by)
+    .where(alerts.c.identifier == sa.bindparam("alert"))
+    .with_for_update()
+)
 _FINISH = alerts.update().where(alerts.c.identifier == sa.bindparam("alert")).values(state=sa.bindparam("state"))

@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dispatcher.ledger import UNWITNESSED
-from dispatcher.ledgers.alerts import ALERT, DELIVERY
+from dispatcher.ledgers.alerts import ALERT, DELIVERY, MOVES
 from dispatcher.ledgers.answers import OUTCOME, RECEIPT, TAKEN
 from dispatcher.ledgers.chain import GENESIS, digest, hash_of, sha256
 from dispatcher.ledgers.schema import alerts, chains, deliveries, drafts, events, outcomes, receipts, records, tallies
@@ -83,8 +83,8 @@ class _Said:
     drafts: dict[str, Any] = field(default_factory=dict)
     records: dict[tuple[str, str], Any] = field(default_factory=dict)
     alerts: dict[Place, Any] = field(default_factory=dict)
-    moves: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Alert → when it was last moved on, and to which state."""
+    moves: dict[str, str] = field(default_factory=dict)
+    """Alert → the furthest state that it was moved on to. By no clock, because one may have been put back."""
     ends: dict[int, str] = field(default_factory=dict)
     """Delivery → its last state."""
     words: set[tuple[str, str]] = field(default_factory=set)
@@ -105,8 +105,9 @@ class _Said:
         if "alert" in proof:
             self.alerts[place] = proof
         if "moved" in proof:
-            before = self.moves.get(proof["moved"]["identifier"], ("", ""))
-            self.moves[proof["moved"]["identifier"]] = max(before, (row.at, proof["moved"]["state"]))
+            moved = proof["moved"]
+            before = self.moves.get(moved["identifier"], moved["state"])
+            self.moves[moved["identifier"]] = max(before, moved["state"], key=_how_far)
         ended = {DeliveryState.SUPERSEDED.value: proof.get("superseded", [])}
         # Other events say "to" as well, and mean a person.
         if row.name in {"deliveries.moved", "deliveries.reclaimed"}:
@@ -115,6 +116,11 @@ class _Said:
         for state, ids in ended.items():
             if state not in OPEN:
                 self.ends |= dict.fromkeys(ids, state)
+
+
+def _how_far(state: object) -> int:
+    """On an alert's way; what an altered event says need be no state at all."""
+    return MOVES.index(state) if state in MOVES else -1
 
 
 def _facts(text: str) -> dict[str, Any]:
@@ -213,7 +219,7 @@ def _alerts(connection: sa.Connection, said: _Said) -> Iterator[str]:
         if proof is None or digest([[getattr(row, name) for name in ALERT]]) != proof["alert"]:
             yield f"alert {row.identifier}: not as it was issued"
             continue
-        _, state = said.moves.get(row.identifier, ("", proof["state"]))
+        state = said.moves.get(row.identifier, proof["state"])
         if row.state != state:
             yield f"alert {row.identifier}: stands as {row.state}, the events say {state}"
         if row.superseded_by not in {"", superseded_by.get(row.identifier, "")} or (

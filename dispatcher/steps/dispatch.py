@@ -9,13 +9,15 @@ who moved away in between must still hear that it was an error.
 Source: design.md §5 "Submit".
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from dispatcher import cap
 from dispatcher.channel import Channel, priority_of
+from dispatcher.errors import StorageFull
 from dispatcher.ledger import Event, IssuedAlert, Ledger, NewDelivery
+from dispatcher.log import logger
 from dispatcher.model.alert import Alert
 from dispatcher.model.audience import Audience, Destination
 from dispatcher.model.draft import Draft, State
@@ -25,6 +27,8 @@ from dispatcher.model.rendering import Rendering
 CLOCK = "clock"
 """The lane of parked timers: a delivery to nobody, due when an alert's time runs out."""
 BULK = 500
+
+log = logger(__name__)
 
 
 async def dispatch(
@@ -40,6 +44,8 @@ async def dispatch(
     chain: Sequence[IssuedAlert],
 ) -> None:
     """Write it all down. Afterwards the alert is live. `chain` is what it follows, oldest first; it supersedes what is not over.
+
+    What cannot be written for want of room once the alert is out is left as `dispatching`, for `resume`.
 
     Raises:
         StaleHash: somebody changed the draft, or followed the same alert, meanwhile; nothing was written.
@@ -82,6 +88,39 @@ async def dispatch(
         follows=[a.identifier for a in chain],
         draft=(draft.identifier, draft.version, body),
     )
+    try:
+        await _finish(alert.identifier, rest, supersedes, ledger)
+    except StorageFull as full:
+        log.warning("ledger.retrying", reason=type(full).__name__)
+
+
+async def resume(
+    alert: Alert[M],
+    audiences: Mapping[str, Audience],
+    renderings: Mapping[str, Rendering[M]],
+    channels: Mapping[str, Channel[M, Any]],
+    ledger: Ledger,
+    *,
+    chain: Sequence[IssuedAlert],
+) -> None:
+    """What `dispatch` left undone because the node stopped or the disk was full. Who was addressed already is left alone.
+
+    Raises:
+        StorageFull: some of it may have been written.
+    """
+    rest: list[AsyncIterator[NewDelivery]] = []
+    for kind, audience in audiences.items():
+        addressed = {d.address async for d in ledger.destinations(alert.identifier, kind)}
+        members = _without(addressed, _members(audience, channels[kind], ledger, chain))
+        # There are no more batches than addresses, so these numbers are new.
+        rest.append(_batches(alert, renderings[kind], members, channels[kind], number=len(addressed)))
+    supersedes = [a.identifier for a in chain if a.state in {State.DISPATCHING, State.LIVE}]
+    await _finish(alert.identifier, rest, supersedes, ledger)
+
+
+async def _finish(
+    identifier: str, rest: Sequence[AsyncIterator[NewDelivery]], supersedes: Sequence[str], ledger: Ledger
+) -> None:
     for batches in rest:
         more: list[NewDelivery] = []
         async for delivery in batches:
@@ -91,9 +130,15 @@ async def dispatch(
                 more = []
         if more:
             await ledger.add_deliveries(more)
-    await ledger.finish_alert(alert.identifier, State.LIVE, Event("alert.live", alert.identifier))
+    await ledger.finish_alert(identifier, State.LIVE, Event("alert.live", identifier))
     for earlier in supersedes:
-        await ledger.finish_alert(earlier, State.ENDED, Event("alert.ended", earlier, {"because": alert.identifier}))
+        await ledger.finish_alert(earlier, State.ENDED, Event("alert.ended", earlier, {"because": identifier}))
+
+
+async def _without(addressed: Collection[str], members: AsyncIterator[Destination]) -> AsyncIterator[Destination]:
+    async for destination in members:
+        if destination.address not in addressed:
+            yield destination
 
 
 async def _members(
@@ -116,10 +161,14 @@ async def _members(
 
 
 async def _batches(
-    alert: Alert[M], rendering: Rendering[M], members: AsyncIterator[Destination], channel: Channel[M, Any]
+    alert: Alert[M],
+    rendering: Rendering[M],
+    members: AsyncIterator[Destination],
+    channel: Channel[M, Any],
+    *,
+    number: int = 0,
 ) -> AsyncIterator[NewDelivery]:
     batch: list[Destination] = []
-    number = 0
     async for destination in members:
         batch.append(destination)
         if len(batch) == channel.limits.batch:

@@ -1,5 +1,7 @@
 """Who is written down for a message: everybody of the area now, and whom an earlier one of its chain was addressed to."""
 
+import socket
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,9 +19,11 @@ from dispatcher.node import kinds, running
 from dispatcher.steps.accept import Typed, accept
 from drills.world.ports import free_port
 from tests.samples import evacuation_order
+from tests.servers.console import until
+from tests.servers.seats import WRITER, seats
 
 
-def site(folder: Path):
+def site(folder: Path, **channels):
     public = f"127.0.0.1:{free_port()}"
     described = {
         "mode": "drill",
@@ -32,7 +36,7 @@ def site(folder: Path):
             {"name": "職員0001", "roles": ["originator"], "token_hash": "1" * 64},
             {"name": "職員0002", "roles": ["approver"], "token_hash": "2" * 64},
         ],
-        "channels": {"website": {"folder": "site", "url": f"http://{public}"}},
+        "channels": {"website": {"folder": "site", "url": f"http://{public}"}, **channels},
     }
     data = yaml.safe_dump(described, allow_unicode=True).encode()
     return bind_site(data, "site.yaml", folder, {kind: channel.Settings for kind, channel in kinds().items()})
@@ -80,3 +84,85 @@ async def test_a_retraction_also_goes_to_whom_only_the_order_was_addressed(tmp_p
         assert "moved-away" in addressed
         assert len(addressed) == 2
         assert (await node.ledger.alert("order-1")).state == State.ENDED
+
+
+def mail(addresses: Path, port: int):
+    """A registered-mail channel whose relay never answers."""
+    (addresses.parent / "secret").write_text("a" * 64)
+    (addresses.parent / "secret").chmod(0o600)
+    return {
+        "subscribers": str(addresses),
+        "sender": "kunren@example.jp",
+        "sender_name": "三鷹市（訓練）",
+        "list_id": "kunren.example.jp",
+        "secret": {"file": "secret"},
+        "unsubscribe_url": "https://kunren.example.jp/unsubscribe",
+        "listen": f"127.0.0.1:{free_port()}",
+        "relay": {"host": "127.0.0.1", "port": port, "tls": "none"},
+    }
+
+
+async def _begun(node) -> None:
+    """As a node leaves it that is killed after the first transaction of a dispatch."""
+    clock = node.path.clock
+    typed = Typed(template="evacuation-order", areas=("大沢",))
+    order = accept(typed, city=node.path.city, mode=Drill, now=clock.now(), author="職員0001", identifier="order-1")
+    version = await node.ledger.save_draft("order-1", 0, order.body(), Event("draft.written", "order-1"))
+    prepared = await node.path.prepare(order, clock.now())
+    members = node.path.channels["email_list"].destinations(prepared.audiences["email_list"])
+    destinations = tuple([member async for member in members][:500])
+    first = NewDelivery("order-1:email_list:0", "order-1", "email_list", Priority.LEVEL_4, destinations, order.expires)
+    issued = IssuedAlert(
+        "order-1",
+        State.DISPATCHING,
+        Verb.ISSUE,
+        Priority.LEVEL_4,
+        clock.now(),
+        order.expires,
+        cap.write(prepared.alert),
+        {kind: rendering.digest for kind, rendering in prepared.renderings.items()},
+        "order-1",
+        {"by": "職員0002"},
+    )
+    body = {**order.body(), "state": State.DISPATCHING.value}
+    await node.ledger.issue(issued, [first], Event("alert.issued", "order-1"), draft=("order-1", version, body))
+
+
+async def _is_live(ledger) -> bool:
+    return (await ledger.alert("order-1")).state == State.LIVE
+
+
+async def test_a_message_that_was_begun_and_not_ended_is_written_down_to_its_end(tmp_path):
+    """A node killed after the first 500 addresses never wrote to the rest, and its board showed all taken."""
+    addresses = tmp_path / "subscribers.csv"
+    rows = "".join(f"s{n}@example.jp,132040301,ja\n" for n in range(1200))
+    addresses.write_text("address,quarters,language\n" + rows, "utf-8")
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        described = site(tmp_path, email_list=mail(addresses, silent.getsockname()[1]))
+        async with running(described) as node:
+            await _begun(node)
+        async with running(described) as node:
+            ledger = node.ledger
+            await until(lambda: _is_live(ledger), "the order is live")
+            addressed = [d.address async for d in ledger.destinations("order-1", "email_list")]
+            assert len(addressed) == len(set(addressed)) == 1200
+            assert [d.address async for d in ledger.destinations("order-1", "website")]
+            assert await ledger.verify() == []
+
+
+async def test_what_was_superseded_while_it_was_written_down_does_not_become_live(tmp_path):
+    """A long bulk that ended after its retraction stood as live again."""
+    async with seats(tmp_path) as s:
+        identifier = await s.in_state(State.LIVE)
+        _, alert = await s.desk.follow(WRITER, Verb.RETRACT, identifier, Typed(note="区域の誤り"), mode="drill")
+        await s.ledger.finish_alert(identifier, State.LIVE, Event("alert.live", identifier))
+        assert [a.identifier for a in await s.ledger.alerts(only_live=True)] == [alert.identifier]
+
+
+async def test_a_clock_that_is_put_back_alters_no_ledger(tmp_path):
+    """The audit took the last move by its time, and called the ledger altered."""
+    async with seats(tmp_path) as s:
+        identifier = await s.in_state(State.LIVE)
+        s.clock.advance(-3600)
+        await s.desk.follow(WRITER, Verb.RETRACT, identifier, Typed(note="区域の誤り"), mode="drill")
+        assert await s.ledger.verify() == []
