@@ -10,11 +10,12 @@ Source: design.md §3, §9; dispatcher/staff/rules.py has who may do what.
 import hmac
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
 from config.templates import FIELDS, load_templates
-from dispatcher.errors import Finding, InvalidInput, Refused, StaleHash
+from dispatcher.errors import Finding, InvalidInput, Refused, StaleHash, StorageFull
 from dispatcher.ledger import Event, IssuedAlert
 from dispatcher.model.draft import ENDING, ONE_PERSON, WORDS, Draft, Happening, State, Verb, advance
 from dispatcher.model.mode import M
@@ -190,9 +191,10 @@ class Messages(Seat[M]):
             )
             prepared = await self._prepared(draft)
             alert = await self._sent(by, replace(draft, hash=prepared.hash), prepared)
-            paged = {"why": "break-glass", "since": self._path.clock.now().isoformat(), "told": 0}
             event = Event("glass.broken", identifier, {"by": by.name, "template": draft.template})
-            await self._path.ledger.save_record(PAGE, f"break-glass:{identifier}", 0, paged, event)
+            # It is out, whatever there is room for now; who has to be told is read from the draft (standing.py).
+            with suppress(StorageFull):
+                await self._path.ledger.append(event)
             return alert
 
     async def confirm(self, by: Person, identifier: str, *, mode: str) -> None:

@@ -84,10 +84,11 @@ class Standing:
         """Everything that is due now, once."""
         await self._gates.read()
         now = self._clock.now()
-        kept = [Page.of(*page) for page in await self._ledger.records(PAGE)]
-        known = {page.key for page in kept}
+        known = {key for key, _, _ in await self._ledger.records(PAGE)}
         drafts = [Draft.from_body(version, body) for _, version, body in await self._ledger.drafts()]
         for draft in drafts:
+            if draft.broken_glass_by and not draft.confirmed_by and f"break-glass:{draft.identifier}" not in known:
+                await self._owe("break-glass", draft.identifier, draft.submitted_at or now)
             if draft.state is not State.PENDING or draft.submitted_at is None:
                 continue
             if draft.is_out_of_time(now):
@@ -96,7 +97,7 @@ class Standing:
                 await self._owe("waiting", f"{draft.identifier}:{draft.version}", now)
         await self._look_at_alerts(now, known)
         await self._look_at_senders(now, known)
-        await self._tell(now, kept, {draft.identifier: draft for draft in drafts})
+        await self._tell(now, {draft.identifier: draft for draft in drafts})
 
     async def _grow_stale(self, draft: Draft, now: datetime) -> None:
         stale = replace(draft, state=advance(draft.state, Happening.TIMED_OUT), hash=None)
@@ -135,8 +136,8 @@ class Standing:
             PAGE, f"{why}:{of}", 0, body, Event("page.owed", of.split(":", maxsplit=1)[0], {"why": why})
         )
 
-    async def _tell(self, now: datetime, kept: Sequence[Page], drafts: Mapping[str, Draft]) -> None:
-        for page in kept:
+    async def _tell(self, now: datetime, drafts: Mapping[str, Draft]) -> None:
+        for page in [Page.of(*kept) for kept in await self._ledger.records(PAGE)]:
             ladder = LADDERS_S[page.why]
             if page.told >= len(ladder) or (now - page.since).total_seconds() < ladder[page.told]:
                 continue

@@ -16,6 +16,7 @@ from dispatcher.errors import InvalidInput, Refused
 from dispatcher.ledger import Event
 from dispatcher.model.draft import State, Verb
 from dispatcher.staff.accounts import Accounts
+from dispatcher.staff.messages import PAGE
 from dispatcher.staff.sessions import Person
 from dispatcher.steps.accept import Typed
 from tests.samples import SENT
@@ -220,3 +221,22 @@ async def test_nobody_is_a_second_person_by_writing_their_name_otherwise(tmp_pat
         proposal = await proposals.propose(one, "maintenance", {"is_open": True, "reason": "工事"})
         with pytest.raises(Refused, match="another admin"):
             await proposals.approve(same, proposal.id)
+
+
+# -- a node that stops, a disk that is full ---------------------------------------------------------------------------
+
+
+async def test_what_was_sent_alone_is_paged_though_the_node_stopped_right_after(tmp_path: Path):
+    """The page was owed after the alert was out: a node killed in between called nobody, ever."""
+    async with seats(tmp_path) as s:
+        identifier = await s.broken_glass(State.LIVE)
+        for key, version, _ in await s.ledger.records(PAGE):  # as if it had been killed before it wrote this
+            await s.ledger.save_record(PAGE, key, version, None, Event("page.owed", ""))
+        for seconds in (0, 60, 60, 60):
+            s.clock.advance(seconds)
+            await s.standing.look()
+            await s.standing.look()
+        told = [e.facts["rung"] for e in await s.events("page.told") if e.facts["why"] == "break-glass"]
+        assert sorted(told) == [1, 2, 3]
+        await s.desk.confirm(APPROVER, identifier, mode="drill")
+        assert len(await s.events("glass.broken")) == 1
