@@ -8,6 +8,7 @@ A field whose name begins with _ was not typed by anybody.
 Source: issue "the typed text never lost"; HTML Standard §4.10.21 (form submission).
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from dispatcher.errors import Finding, InvalidInput
 from dispatcher.staff.console.room import SEAL
 
+SENT_WITHIN_S, UPLOADED_WITHIN_S = 15.0, 180.0
+"""A whole form, and one with a picture over a poor link."""
 HELD = "_held"
 """The field in which a form is carried through the sign-in."""
 _APPROVAL = re.compile(r"/drafts/[^/]+/(approve|break-glass)")
@@ -42,8 +45,13 @@ async def all_of(request: web.Request, name: str) -> tuple[str, ...]:
 
 
 async def _posted(request: web.Request) -> Any:
+    is_upload = request.content_type == "multipart/form-data"
     try:
-        return await request.post()
+        async with asyncio.timeout(UPLOADED_WITHIN_S if is_upload else SENT_WITHIN_S):
+            return await request.post()
+    except TimeoutError:
+        # Whoever sends a byte a minute holds a connection as long as they like.
+        raise web.HTTPRequestTimeout from None
     except (ValueError, LookupError, AssertionError, HttpProcessingError) as error:
         raise InvalidInput([Finding("form", f"読めない書式です (not a form): {type(error).__name__}")]) from None
 
@@ -60,7 +68,7 @@ class Held:
         """The form that this request bears, without its seal and without secrets."""
         try:
             posted = (await _posted(request)).items()
-        except (InvalidInput, web.HTTPRequestEntityTooLarge):
+        except (InvalidInput, web.HTTPRequestEntityTooLarge, web.HTTPRequestTimeout):
             posted = ()
         kept = tuple((k, v) for k, v in posted if isinstance(v, str) and k != SEAL and not _SECRET.search(k))
         return cls(request.path_qs, kept)

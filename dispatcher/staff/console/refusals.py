@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -36,7 +37,11 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         if error.status < 400:
             return web.Response(status=error.status, headers={"Location": error.headers.get("Location", "/")})
         t = words(request)
-        said = {404: t("そのページはありません。", "There is no such page."), 413: t("大きすぎます。", "Too large.")}
+        said = {
+            404: t("そのページはありません。", "There is no such page."),
+            408: t("届きませんでした。もう一度送ってください。", "It did not arrive. Send it again."),
+            413: t("大きすぎます。", "Too large."),
+        }
         response = await _refusal(request, error.status, said.get(error.status, error.reason), ())
         response.headers.update({k: v for k, v in error.headers.items() if k == "Allow"})
         return response
@@ -75,7 +80,8 @@ async def _refusal(request: web.Request, status: int, reason: str, findings: Seq
             status=status,
             dumps=lambda body: json.dumps(body, ensure_ascii=False),
         )
-    held = await Held.of(request) if request.method == "POST" and request.body_exists else None
+    is_whole = request.method == "POST" and request.body_exists and status != HTTPStatus.REQUEST_TIMEOUT
+    held = await Held.of(request) if is_whole else None
     return await render(
         request, "refused.html", status=status, code=status, reason=reason, findings=findings, held=held
     )

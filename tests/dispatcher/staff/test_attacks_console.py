@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dispatcher.staff.console import posted
 from tests.servers.console import Console, console
 
 
@@ -15,13 +16,13 @@ async def here(tmp_path: Path) -> AsyncIterator[Console]:
         yield opened
 
 
-async def said_to(here: Console, path: str, headers: str, body: bytes) -> tuple[int, str]:
+async def said_to(here: Console, path: str, headers: str, body: bytes, promised: int | None = None) -> tuple[int, str]:
     """Status and everything else that comes back to these very bytes."""
     address = here.url.removeprefix("http://")
     reader, writer = await asyncio.open_connection(*address.split(":"))
     try:
         lines = f"POST {path} HTTP/1.1\r\nHost: {address}\r\nOrigin: {here.url}\r\nConnection: close\r\n{headers}"
-        writer.write(f"{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        writer.write(f"{lines}Content-Length: {promised or len(body)}\r\n\r\n".encode() + body)
         async with asyncio.timeout(20):
             answer = (await reader.read()).decode()
     finally:
@@ -51,3 +52,14 @@ async def test_no_body_is_an_internal_error_and_every_answer_has_its_guards(here
         assert got == (status if path == "/signin" else 401), answer
         assert "Content-Security-Policy: default-src 'none'" in answer
         assert "Traceback" not in answer
+
+
+@pytest.mark.parametrize("headers", [FORM, PARTS])
+async def test_a_form_that_never_ends_is_let_go(here, monkeypatch, headers):
+    """A byte now and then held a connection for ever, and anybody may send one to the sign-in."""
+    monkeypatch.setattr(posted, "SENT_WITHIN_S", 0.2)
+    monkeypatch.setattr(posted, "UPLOADED_WITHIN_S", 0.2)
+    for path in ("/signin", "/drafts/x/approve"):
+        got, answer = await said_to(here, path, headers, b"name=", promised=900_000)
+        assert got in {401, 408}, answer
+        assert "Content-Security-Policy: default-src 'none'" in answer
