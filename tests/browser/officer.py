@@ -103,6 +103,10 @@ class Officer:
         """The preview of one medium."""
         return self.page.locator("article.pv").filter(has=self.page.get_by_role("heading", name=title, exact=True))
 
+    def read_and_decide(self, place: str) -> None:
+        """Open what waits for a decision about this place, from the list of such things or from the board."""
+        self.follow("読んで決める", self.main().locator(".todo").filter(has_text=place))
+
     def tick_and_press(self, act: str | re.Pattern[str]) -> str:
         """What approving takes: the tick, then the button that names the act. Gives the alert's identifier."""
         self.page.get_by_role("checkbox").first.check()
