@@ -7,7 +7,6 @@
 Source: design.md §3, §9; dispatcher/staff/rules.py has who may do what.
 """
 
-import hmac
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -223,11 +222,13 @@ class Messages(Seat[M]):
         draft, _ = await self.submit(by, draft.identifier, mode=mode)
         return draft, None
 
-    async def send(self, by: Person, identifier: str, *, mode: str, shown: str | None = None) -> IssuedAlert:
-        """Send a 訂正 or 取消 alone. `shown`: the hash of what was on the screen, where there was a screen.
+    async def send(self, by: Person, identifier: str, *, mode: str, version: int | None = None) -> IssuedAlert:
+        """Send a 訂正 or 取消 alone. `version`: of the draft that was on the screen, where there was a screen.
+
+        Not a hash: nothing was submitted that one could bind to, and the time of sending is part of every text.
 
         Raises:
-            StaleHash: it is not what was shown any more.
+            StaleHash: somebody edited it since.
         """
         draft = await self._draft(identifier)
         act = _ACTS[draft.verb]
@@ -238,11 +239,11 @@ class Messages(Seat[M]):
             if draft.state is not State.DRAFT:
                 raise Refused(f"{identifier} はもう {draft.state} です (is {draft.state} already)")
             await self._require_latest(draft)
+            if version not in {None, draft.version}:
+                raise StaleHash("表示していた内容と違います。もう一度確かめてください (not what was shown)")
             now = self._path.clock.now().replace(microsecond=0)
             draft = replace(draft, submitted_by=by.name, submitted_at=draft.submitted_at or now)
             prepared = await self._prepared(draft)
-            if shown is not None and not hmac.compare_digest(shown.encode(errors="replace"), prepared.hash.encode()):
-                raise StaleHash("表示していた内容と違います。もう一度確かめてください (not what was shown)")
             return await self._sent(by, replace(draft, hash=prepared.hash), prepared)
 
     # -- what every way has in common --------------------------------------------------------------------------------

@@ -54,8 +54,8 @@ class ToApprove:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToSend:
     mode: shown.ModeName
-    hash: Hash | None = None
-    """The one that the preview showed, where somebody looked."""
+    version: int | None = None
+    """Of the draft that somebody looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +148,7 @@ async def approve_draft(call: Call[ToApprove, Nothing]) -> Sent:
 async def send_draft(call: Call[ToSend, Nothing]) -> Sent:
     """訂正・取消を一人で送る (send a correction or a retraction)"""
     body = call.body
-    return Sent(await call.rooms.desk.send(call.who, call.id, shown=body.hash, mode=body.mode))
+    return Sent(await call.rooms.desk.send(call.who, call.id, version=body.version, mode=body.mode))
 
 
 async def return_draft(call: Call[ToJudge, Nothing]) -> Judged:

@@ -116,7 +116,7 @@ def _alone(commands: Any) -> None:
         dry_run=True,
     )
     send.add_argument("id")
-    send.add_argument("--hash", help="preview が示した hash (the hash that preview showed)")
+    send.add_argument("--version", type=int, metavar="N", help="この版のときだけ (only if it is still this version)")
     glass = command(
         commands,
         "break-glass",
@@ -181,6 +181,8 @@ def _said(args: argparse.Namespace) -> dict[str, Any]:
 def previewed(answer: Mapping[str, Any]) -> list[str]:
     """A preview in lines: what each medium carries, and who gets it."""
     lines = [f"hash {answer['hash']}"]
+    if "draft" in answer:
+        lines.append(f"{answer['draft']['version']} 版 (version)")
     for kind, audience in answer["audiences"].items():
         lines += ["", f"■ {say.NAMES.get(kind, kind)}  {audience['words']}"]
         lines += [
@@ -253,7 +255,7 @@ def _approve(args: argparse.Namespace) -> int:
 
 def _send(args: argparse.Namespace) -> int:
     at = client(args)
-    return _sending(args, at, at.post(f"/drafts/{args.id}/send", {"mode": args.mode, "hash": args.hash}))
+    return _sending(args, at, at.post(f"/drafts/{args.id}/send", {"mode": args.mode, "version": args.version}))
 
 
 def _break_glass(args: argparse.Namespace) -> int:

@@ -148,7 +148,7 @@ async def approve(request: web.Request) -> web.StreamResponse:
         draft, _ = await console.desk.preview(who.person, identifier)
         if draft.verb in ONE_PERSON and draft.state is State.DRAFT:
             _require_version(draft, typed, who.words)
-            issued = await console.desk.send(who.person, identifier, mode=console.mode)
+            issued = await console.desk.send(who.person, identifier, mode=console.mode, version=draft.version)
         else:
             issued = await console.desk.approve(
                 who.person, identifier, shown=typed.get("_hash"), mode=typed.get("_mode", "")

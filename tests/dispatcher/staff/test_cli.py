@@ -333,7 +333,7 @@ def test_a_correction_that_a_file_declares_is_a_draft_and_goes_out_only_when_it_
     correction = answer["applied"][0]["identifier"]
     assert todoke("職員0003", "board", correction, "-o", "json")[0] == 2, "nothing went out"
     shown = todoke("職員0001", "preview", correction, "-o", "json")[1]["hash"]
-    assert todoke("職員0001", "send", "--drill", correction, "--hash", "0" * 64, "-o", "json")[0] == 9
+    assert todoke("職員0001", "send", "--drill", correction, "--version", "99", "-o", "json")[0] == 9
     assert len(shown) == 64
     assert todoke("職員0001", "send", "--drill", correction, "-o", "json")[1]["alert"]["verb"] == "correct"
     code, answer = todoke("職員0001", "apply", "--drill", "-f", str(file), "-o", "json")

@@ -232,10 +232,10 @@ async def test_a_correction_is_sent_only_as_it_was_shown(tmp_path: Path):
         identifier = await s.in_state(State.LIVE)
         typed = Typed(verb=Verb.CORRECT, of=identifier, note="区域の誤り", areas=("井口",))
         draft, _ = await s.desk.draft(WRITER, typed, mode="drill")
-        _, shown = await s.desk.preview(WRITER, draft.identifier)
+        s.clock.advance(5)
         with pytest.raises(StaleHash):
-            await s.desk.send(WRITER, draft.identifier, mode="drill", shown="0" * 64)
-        assert (await s.desk.send(WRITER, draft.identifier, mode="drill", shown=shown.hash)).verb == "correct"
+            await s.desk.send(WRITER, draft.identifier, mode="drill", version=draft.version + 1)
+        assert (await s.desk.send(WRITER, draft.identifier, mode="drill", version=draft.version)).verb == "correct"
         assert (await s.ledger.alert(identifier)).state == "ended"
         with pytest.raises(Refused):
             await s.desk.send(WRITER, draft.identifier, mode="drill")
