@@ -3,14 +3,25 @@
 Source: RFC 9112 §2.2, §9.8; aiohttp "Server reference".
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 IDLE_S = 15.0
 LINE_BYTES = 4096
 HEADERS = 64
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Not of a request that is no HTTP: it was answered, and the error quotes the line that it stumbled over, token and all."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_server = logging.getLogger(f"{__name__}.server")
+_server.addFilter(_is_ours)
 
 
 @asynccontextmanager
@@ -23,6 +34,7 @@ async def listening(application: web.Application, host: str, port: int) -> Async
     runner = web.AppRunner(
         application,
         access_log=None,
+        logger=_server,
         handle_signals=False,
         keepalive_timeout=IDLE_S,
         lingering_time=1.0,

@@ -1,5 +1,6 @@
 """What was tried through the API, by somebody with a token of their own, and what came of it."""
 
+import socket
 from urllib.parse import quote
 
 import pytest
@@ -32,3 +33,14 @@ def test_every_moment_that_rfc_3339_can_write_has_an_answer(door, time):
     assert bool(answer["events"]) is (time > "9999")
     status, _, answer = door.ask("職員0003", "GET", f"/alerts/{door.issued()}?at={quote(time)}")
     assert status == (200 if time > "9999" else 403), answer
+
+
+@pytest.mark.parametrize("header", ["Authorization : Bearer {}", "Authorization: Bearer {}\x01", "Cookie: a={}\0"])
+def test_what_is_no_http_is_refused_and_none_of_it_stands_in_a_log(door, caplog, header):
+    """The server's own logger quoted the line that it could not read, token and all."""
+    token = door.tokens["職員0001"]
+    connection = socket.create_connection(tuple(door.door.split(":")), timeout=20)
+    with connection:
+        connection.sendall(f"GET / HTTP/1.1\r\nHost: {door.door}\r\n{header.format(token)}\r\n\r\n".encode())
+        assert b" 400 " in connection.recv(100)
+    assert token not in caplog.text
