@@ -10,7 +10,8 @@ What is owed stands in the ledger as records of kind `page`, so a restart forget
 Source: design.md §3, §9; issue "Rules, once, in the desk".
 """
 
-from collections.abc import Mapping, Sequence
+from asyncio import TaskGroup
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -71,10 +72,15 @@ class Standing:
         self._duty = duty
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Gates are read beside the rest: a relay that hangs must not keep open what another node has closed."""
+        async with TaskGroup() as tasks:
+            tasks.create_task(self._every(self._gates.read))
+            tasks.create_task(self._every(self.look))
+
+    async def _every(self, look: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await self.look()
+                await look()
             except (StorageFull, StaleHash) as busy:
                 # Somebody wrote it at the same moment, or the disk is full: the next look sees what stands then.
                 log.warning("ledger.retrying", reason=type(busy).__name__)

@@ -12,6 +12,7 @@ Source: HTML Standard §9.2 (server-sent events); facts.md §Website "SSE".
 import asyncio
 import hashlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ from aiohttp import web
 
 from dispatcher.errors import Refused, Unauthenticated
 from dispatcher.staff.console.guard import HEADERS
-from dispatcher.staff.console.room import CONSOLE, Console
+from dispatcher.staff.console.room import CONSOLE, Console, sitting
 from dispatcher.staff.console.visitor import token_of
 
 LOOK_S = 2.0
@@ -32,6 +33,8 @@ SESSION_S = 5.0
 """A session that was ended is cut off that soon."""
 RETRY_MS = 2000
 MAX_READERS = 512
+MAX_OF_A_SESSION = 16
+"""Pages that one browser listens with at once; one that opens more and more must not leave the others without."""
 
 Make = Callable[[], Awaitable[str]]
 
@@ -61,6 +64,8 @@ class Live:
         self._generation = 0
         self._moved = asyncio.Condition()
         self._topics: dict[tuple[str, ...], _Topic] = {}
+        self._of: Counter[str] = Counter()
+        """Readers of each session."""
         self._is_closing = False
 
     @property
@@ -95,13 +100,15 @@ class Live:
 
         `make` gives the piece as it stands; it is called once for all readers of the topic.
         """
-        if self.readers >= MAX_READERS:
+        whose = sitting(request).session.id
+        if self.readers >= MAX_READERS or self._of[whose] >= MAX_OF_A_SESSION:
             raise web.HTTPServiceUnavailable
         response = web.StreamResponse(
             headers={**HEADERS, "Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
         )
         place = self._topics.setdefault(topic, _Topic())
         place.readers += 1
+        self._of[whose] += 1
         try:
             await response.prepare(request)
             await response.write(f"retry: {RETRY_MS}\n\n".encode())
@@ -112,6 +119,9 @@ class Live:
                 request.transport.abort()
         finally:
             place.readers -= 1
+            self._of[whose] -= 1
+            if not self._of[whose]:
+                del self._of[whose]
             if not place.readers:
                 self._topics.pop(topic, None)
         return response

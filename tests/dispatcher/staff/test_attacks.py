@@ -3,14 +3,17 @@
 Each test is a way that was once open; its docstring says what came out of it.
 """
 
+import socket
 from asyncio import TaskGroup
 from collections.abc import Coroutine
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from config.site import DutyList
 from dispatcher import cap
 from dispatcher.errors import InvalidInput, Refused
 from dispatcher.ledger import Event
@@ -20,7 +23,8 @@ from dispatcher.staff.messages import PAGE
 from dispatcher.staff.sessions import Person
 from dispatcher.steps.accept import Typed
 from tests.samples import SENT
-from tests.servers.seats import APPROVER, ORDER, RETURNER, WRITER, seats
+from tests.servers.console import until
+from tests.servers.seats import APPROVER, ORDER, RETURNER, WRITER, Seats, seats
 
 # -- what one person may send alone ---------------------------------------------------------------------------------
 
@@ -240,3 +244,33 @@ async def test_what_was_sent_alone_is_paged_though_the_node_stopped_right_after(
         assert sorted(told) == [1, 2, 3]
         await s.desk.confirm(APPROVER, identifier, mode="drill")
         assert len(await s.events("glass.broken")) == 1
+
+
+async def test_a_relay_that_hangs_keeps_no_gate_open_that_another_node_has_closed(tmp_path: Path):
+    """One look at the gates and one mail took turns: each page that was owed kept the node sending for fifteen seconds."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        duty = DutyList(
+            to=("duty@example.jp",),
+            sender="node@example.jp",
+            console="https://console.example.jp",
+            host="127.0.0.1",
+            port=silent.getsockname()[1],
+            tls="none",
+        )
+        async with seats(tmp_path, duty=duty) as s, TaskGroup() as tasks:
+            await s.in_state(State.PENDING)
+            standing = tasks.create_task(s.standing.run())
+            await until(lambda: _owed(s), "the page is owed, and its mail hangs")
+            body = {"by": "職員0003", "at": SENT.isoformat(), "reason": "誤送信です"}
+            await s.ledger.save_record("gate", "*", 0, body, Event("gate.closed", "", {}))
+            s.clock.advance(1)
+            await until(lambda: _halted(s), "the node has seen it", within_s=10)
+            standing.cancel()
+
+
+async def _owed(s: Seats) -> bool:
+    return bool(await s.ledger.records(PAGE))
+
+
+async def _halted(s: Seats) -> bool:
+    return s.desk.halted is not None

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from dispatcher.staff.console import posted
-from tests.servers.console import Console, console
+from dispatcher.staff.console import live, posted
+from tests.servers.console import APPROVER, WRITER, Console, console, until
 
 
 @pytest.fixture
@@ -63,3 +64,21 @@ async def test_a_form_that_never_ends_is_let_go(here, monkeypatch, headers):
         got, answer = await said_to(here, path, headers, b"name=", promised=900_000)
         assert got in {401, 408}, answer
         assert "Content-Security-Policy: default-src 'none'" in answer
+
+
+async def test_one_browser_that_listens_without_end_leaves_the_others_their_news(here):
+    """512 streams of one person were all that there are: everybody else's page stood still."""
+    async with here.signed_in(WRITER) as greedy, here.signed_in(APPROVER) as other, AsyncExitStack() as streams:
+        stati = []
+        for _ in range(live.MAX_OF_A_SESSION + 4):
+            answer = await streams.enter_async_context(greedy.session.get(here.url + "/events"))
+            stati.append(answer.status)
+        assert stati == [200] * live.MAX_OF_A_SESSION + [503] * 4
+        assert (await streams.enter_async_context(other.session.get(here.url + "/events"))).status == 200
+        await streams.pop_all().aclose()
+
+        async def listens_again() -> bool:
+            async with greedy.session.get(here.url + "/events") as answer:
+                return answer.status == 200
+
+        await until(listens_again, "places of closed pages are free again")
