@@ -16,12 +16,13 @@ async def address(quarters: Sequence[str], channels: Mapping[str, Channel[M, Any
     """The audience of these quarters on every channel that reaches somebody there.
 
     Raises:
-        InvalidInput: no quarter was named, or no channel can reach anybody in them by name.
+        InvalidInput: no quarter was named, or no channel can reach anybody in them.
     """
     if not quarters:
         raise InvalidInput([Finding("area", "対象区域がありません。町丁目か市の全域を指定してください (no area)")])
     audiences = {kind: await channel.audience(quarters) for kind, channel in channels.items()}
-    counted = [a for a in audiences.values() if a.head_count is not None]
-    if counted and not any(a.head_count for a in counted):
+    # A register that is empty or broken takes its own medium away, never the site and the others with it.
+    reached = {kind: audience for kind, audience in audiences.items() if audience.head_count != 0}
+    if not reached:
         raise InvalidInput([Finding("area", "この区域には届ける相手がいません (nobody to reach in this area)")])
-    return {kind: audience for kind, audience in audiences.items() if audience.head_count != 0}
+    return reached

@@ -89,10 +89,13 @@ def alert_of(
 
 
 def fingerprint(alert: Alert[M], renderings: Mapping[str, Rendering[M]], audiences: Mapping[str, Audience]) -> str:
-    """SHA-256 in hex of what an approver sees: CAP text with status, each rendering, each audience rule."""
+    """SHA-256 in hex of what an approver sees: CAP text with status, each rendering, each audience rule.
+
+    Not how many the rule comes to: a resident who subscribes meanwhile must not void an approval.
+    """
     framed = [cap.write(alert)]
     framed += [f"{kind}={rendering.digest}".encode() for kind, rendering in sorted(renderings.items())]
-    framed += [f"{kind}={a.quarters}={a.words}".encode() for kind, a in sorted(audiences.items())]
+    framed += [f"{kind}={a.quarters}".encode() for kind, a in sorted(audiences.items())]
     return hashlib.sha256(b"\0".join(framed)).hexdigest()
 
 

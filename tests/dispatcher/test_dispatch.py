@@ -20,7 +20,7 @@ from dispatcher.steps.accept import Typed, accept
 from drills.world.ports import free_port
 from tests.samples import evacuation_order
 from tests.servers.console import until
-from tests.servers.seats import WRITER, seats
+from tests.servers.seats import APPROVER, ORDER, WRITER, seats
 
 
 def site(folder: Path, **channels):
@@ -166,3 +166,36 @@ async def test_a_clock_that_is_put_back_alters_no_ledger(tmp_path):
         s.clock.advance(-3600)
         await s.desk.follow(WRITER, Verb.RETRACT, identifier, Typed(note="区域の誤り"), mode="drill")
         assert await s.ledger.verify() == []
+
+
+async def test_who_subscribes_between_submission_and_approval_voids_nothing(tmp_path):
+    """The head count was part of the hash: anybody with a mail address could keep an order from being approved."""
+    addresses = tmp_path / "subscribers.csv"
+    addresses.write_text("address,quarters,language\ns1@example.jp,132040301,ja\n", "utf-8")
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        async with running(site(tmp_path, email_list=mail(addresses, silent.getsockname()[1]))) as node:
+            draft, _ = await node.desk.draft(WRITER, ORDER, mode="drill")
+            draft, _ = await node.desk.submit(WRITER, draft.identifier, mode="drill")
+            with addresses.open("a", encoding="utf-8") as register:
+                register.write("s2@example.jp,132040301,ja\n")
+            await until(lambda: _counts(node, 2), "the register is read again")
+            await node.desk.approve(APPROVER, draft.identifier, shown=draft.hash, mode="drill")
+            assert len([d async for d in node.ledger.destinations(draft.identifier, "email_list")]) == 2
+
+
+async def test_a_register_that_cannot_be_read_takes_only_its_own_medium_away(tmp_path):
+    """With the subscribers' file gone, no order for any area could be issued, not even on the city's site."""
+    addresses = tmp_path / "subscribers.csv"
+    addresses.write_text("address,quarters,language\ns1@example.jp,132040301,ja\n", "utf-8")
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        async with running(site(tmp_path, email_list=mail(addresses, silent.getsockname()[1]))) as node:
+            addresses.write_text("address,quarters,language\ns2@example.jp,132040101,ja\n", "utf-8")
+            await until(lambda: _counts(node, 0), "the register is read again")
+            draft, _ = await node.desk.draft(WRITER, ORDER, mode="drill")
+            draft, prepared = await node.desk.submit(WRITER, draft.identifier, mode="drill")
+            assert set(prepared.audiences) == {"website"}
+            await node.desk.approve(APPROVER, draft.identifier, shown=draft.hash, mode="drill")
+
+
+async def _counts(node, people: int) -> bool:
+    return (await node.path.channels["email_list"].audience(("132040301",))).head_count == people
