@@ -33,6 +33,8 @@ PASSWORD = "雨のふる日は 長ぐつで 三本の橋をわたる"
 MODE = "drill"
 STEP_S = 30
 START_S = 60.0
+POSTS = 2000
+"""In 15 minutes; X allows 100, and many nights are packed into one here."""
 
 T = TypeVar("T")
 
@@ -141,7 +143,7 @@ class City:
 
     async def _live(self) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        async with stage(self._folder) as self.stage:
+        async with stage(self._folder, changes={"social": {"quota": POSTS}}) as self.stage:
             await self._invite()
             self._is_open.set()
             await self._stopped.wait()

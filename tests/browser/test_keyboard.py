@@ -42,14 +42,19 @@ def test_an_approval_takes_nothing_but_the_keyboard(city, sit):
     officer.page.wait_for_url(re.compile(r"/alerts/[^/]+$"))
 
 
+@pytest.fixture(scope="module")
+def night(city):
+    """A submission and an alert that is out; by identifier."""
+    return {"pending": city.pending("深大寺"), "alert": city.issued("下連雀")}
+
+
 @pytest.mark.parametrize("path", ["/", "/drafts/{pending}/approve", "/alerts/{alert}", "/alerts/{alert}/retract"])
-def test_no_single_key_sends_anything(city, sit, path):
-    names = {"pending": city.pending("深大寺"), "alert": city.issued("下連雀")}
+def test_no_single_key_sends_anything(city, sit, night, path):
     before = city.alerts()
     officer = sit(APPROVER)
     asked = []
     officer.page.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
-    officer.open(path.format(**names))
+    officer.open(path.format(**night))
     boxes = officer.page.get_by_role("checkbox")
     if boxes.count():
         boxes.first.check()
