@@ -14,9 +14,10 @@ from channels.website import Website
 from config.cities import load
 from config.site import DutyList
 from config.templates import load_templates
-from dispatcher.channel import Surroundings
+from dispatcher import cap
+from dispatcher.channel import Surroundings, priority_of
 from dispatcher.clock import ManualClock
-from dispatcher.ledger import Event, Ledger
+from dispatcher.ledger import Event, IssuedAlert, Ledger
 from dispatcher.ledgers import open_ledger
 from dispatcher.model.draft import State, Verb
 from dispatcher.model.mode import MODES
@@ -77,14 +78,38 @@ class Seats:
             case State.STALE:
                 self.clock.advance(600)
                 await self.standing.look()
+            case State.DISPATCHING:
+                await self.half_sent(identifier)
             case _:
                 await self.desk.approve(APPROVER, identifier, shown=draft.hash, mode=self.mode)
                 await self.move(identifier, state)
         return identifier
 
+    async def half_sent(self, identifier: str, **changes: str) -> None:
+        """As a node leaves it that stops right after its first transaction: issued, and not yet live."""
+        version, body = await self.ledger.draft(identifier)
+        _, prepared = await self.desk.preview(APPROVER, identifier)
+        alert = IssuedAlert(
+            identifier=identifier,
+            state=State.DISPATCHING,
+            verb=body["verb"],
+            priority=priority_of(prepared.alert),
+            issued_at=self.clock.now(),
+            expires_at=prepared.alert.expires,
+            cap_xml=cap.write(prepared.alert),
+            renderings={kind: rendering.digest for kind, rendering in prepared.renderings.items()},
+            chain=identifier,
+            facts={"by": APPROVER.name, "quarters": body["quarters"]},
+        )
+        sent = {**body, **changes, "state": State.DISPATCHING.value}
+        await self.ledger.issue(alert, [], Event("alert.issued", identifier), draft=(identifier, version, sent))
+
     async def broken_glass(self, state: State) -> str:
         """As in_state, sent by one person alone."""
         draft, _ = await self.desk.draft(WRITER, ORDER, mode=self.mode)
+        if state is State.DISPATCHING:
+            await self.half_sent(draft.identifier, broken_glass_by=WRITER.name, submitted_by=WRITER.name)
+            return draft.identifier
         await self.desk.break_glass(WRITER, draft.identifier, mode=self.mode, factor=CODE)
         await self.move(draft.identifier, state)
         return draft.identifier
