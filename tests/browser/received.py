@@ -8,6 +8,7 @@ import email.policy
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import aiohttp
 
@@ -37,15 +38,10 @@ def received(city: City) -> Mapping[str, Sequence[Item]]:
 
 async def _received(city: City) -> Mapping[str, Sequence[Item]]:
     worlds = city.worlds
-    mails = [
-        (mail, email.message_from_bytes(mail.data, policy=email.policy.default)) for mail in worlds["email_list"].mails
-    ]
     return {
         "social": [Item(post["author"], post["text"]) for post in worlds["social"].posts],
         "email_list": [
-            Item(address, f"{read['Subject']}\n{read.get_content()}")
-            for mail, read in mails
-            for address in mail.recipients
+            Item(address, _letter(mail.data)) for mail in worlds["email_list"].mails for address in mail.recipients
         ],
         "cable_tv": [
             Item(machine.name, _pages((machine.received / taken["name"] / "pages.csv").read_text("utf-8")))
@@ -65,6 +61,12 @@ async def _received(city: City) -> Mapping[str, Sequence[Item]]:
         ],
         "website": [Item("website", text) async for text in _site(worlds["website"].url)],
     }
+
+
+@cache
+def _letter(data: bytes) -> str:
+    read = email.message_from_bytes(data, policy=email.policy.default)
+    return f"{read['Subject']}\n{read.get_content()}"
 
 
 def _pages(text: str) -> str:
