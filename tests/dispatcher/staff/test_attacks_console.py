@@ -69,11 +69,11 @@ async def test_a_form_that_never_ends_is_let_go(here, monkeypatch, headers):
 async def test_one_browser_that_listens_without_end_leaves_the_others_their_news(here):
     """512 streams of one person were all that there are: everybody else's page stood still."""
     async with here.signed_in(WRITER) as greedy, here.signed_in(APPROVER) as other, AsyncExitStack() as streams:
-        stati = []
+        answers = []
         for _ in range(live.MAX_OF_A_SESSION + 4):
             answer = await streams.enter_async_context(greedy.session.get(here.url + "/events"))
-            stati.append(answer.status)
-        assert stati == [200] * live.MAX_OF_A_SESSION + [503] * 4
+            answers.append(answer.status)
+        assert answers == [200] * live.MAX_OF_A_SESSION + [503] * 4
         assert (await streams.enter_async_context(other.session.get(here.url + "/events"))).status == 200
         await streams.pop_all().aclose()
 
