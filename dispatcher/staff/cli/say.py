@@ -52,6 +52,7 @@ def board(mode: str, boards: Sequence[Mapping[str, Any]], foot: str = "") -> Gro
         pieces += [
             Text(_head(each["alert"]), style="bold"),
             _lines(each),
+            *_words(each),
         ]
     if foot:
         pieces.append(Text(foot))
@@ -64,23 +65,14 @@ def _head(alert: Mapping[str, Any]) -> str:
 
 
 def _lines(each: Mapping[str, Any]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, expand=False, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, expand=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("媒体\nchannel", no_wrap=True)
-    for head in ("宛先\nto", "受領\ntaken", "着信\narrived", "確認\nread", "不達\nfailed", "再送\nretry"):
+    # What 80 characters hold: how many are tried again, and why, stands below the table.
+    for head in ("宛先\nto", "受領\ntaken", "着信\narrived", "確認\nread", "不達\nfailed", "秒\np50/p95"):
         table.add_column(head, justify="right", no_wrap=True)
-    for head in ("p50", "p95"):
-        table.add_column(f"{head}\ns", justify="right", no_wrap=True)
-    table.add_column("状態\nstate", min_width=6)
+    table.add_column("状態\nstate", no_wrap=True)
     for line in each["channels"]:
         kind = line["channel"]
-        done = line["taken"] + line["failed"] + line["superseded"] >= line["destinations"]
-        state = Text("● 受領", style="green") if done and not line["failed"] else Text("◐ 送信中")
-        if line["failed"]:
-            state = Text(f"✕ 不達 {legible(line['last_words'][:40])}", style="red")
-        elif not done and kind in each["closed"]:
-            state = Text("‖ 停止 paused", style="yellow")
-        elif not done and line["retrying"]:
-            state = Text(f"▲ 再送 {legible(line['last_words'][:40])}", style="yellow")
         people = ("数えない", "数えない") if kind in UNCOUNTED else (str(line["delivered"]), str(line["acknowledged"]))
         table.add_row(
             NAMES.get(kind, kind),
@@ -88,16 +80,36 @@ def _lines(each: Mapping[str, Any]) -> Table:
             str(line["taken"]),
             *people,
             str(line["failed"]),
-            str(line["retrying"]),
-            *_seconds(each["spread"].get(kind)),
-            state,
+            _seconds(each["spread"].get(kind)),
+            _state(line, is_closed=kind in each["closed"]),
         )
     return table
 
 
-def _seconds(spread: Mapping[str, float] | None) -> tuple[str, str]:
+def _state(line: Mapping[str, Any], *, is_closed: bool) -> Text:
+    if line["failed"]:
+        return Text("✕ 不達", style="red")
+    if line["taken"] + line["superseded"] >= line["destinations"]:
+        return Text("● 受領", style="green")
+    if is_closed:
+        return Text("‖ 停止", style="yellow")
+    return Text("▲ 再送", style="yellow") if line["retrying"] else Text("◐ 送信中")
+
+
+def _words(each: Mapping[str, Any]) -> list[Text]:
+    """Of media that failed or are tried again: how many, and what they said themselves."""
+    said = []
+    for line in each["channels"]:
+        if line["failed"] or line["retrying"]:
+            counts = [f"{word} {line[name]}" for name, word in (("failed", "不達"), ("retrying", "再送")) if line[name]]
+            said.append(Text(f"  {NAMES.get(line['channel'], line['channel'])} {' '.join(counts)}: "))
+            said[-1].append(legible(line["last_words"]))
+    return said
+
+
+def _seconds(spread: Mapping[str, float] | None) -> str:
     """Until half, and until 95 %, of those taken were taken."""
-    return (f"{spread['p50_s']:.1f}", f"{spread['p95_s']:.1f}") if spread else ("", "")
+    return f"{spread['p50_s']:.1f}/{spread['p95_s']:.1f}" if spread else ""
 
 
 def live_board(*, to_stderr: bool) -> LiveDisplay:
