@@ -6,16 +6,17 @@ text before a medium sees it, and no text leaves a rendering without it. What di
 Source: design.md §4 "Live and drill cannot mix", §6.
 """
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, final
 
 from config.city import City
 from dispatcher.clock import Clock
-from dispatcher.errors import ModeLeak
+from dispatcher.errors import ModeLeak, PermanentFailure
 from dispatcher.model.alert import Alert, Info
 from dispatcher.model.audience import Audience, Destination
 from dispatcher.model.delivery import Priority, Received, Told
@@ -64,6 +65,19 @@ class Surroundings:
     site_url: str
     """Where residents read the site, without a trailing slash: links in other media lead there."""
     node: str = "node"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One person or facility as a medium reaches them: made at the moment of sending, written down nowhere."""
+
+    key: str
+    """What the outbox knows them by: the address of the delivery's destination."""
+    address: str = field(repr=False)
+    """In the medium's own words."""
+    language: str = field(repr=False)
+    link: str = field(default="", repr=False)
+    """A page of their own, to answer or to acknowledge on; "" where the medium has buttons."""
 
 
 class Inbox(Protocol):
@@ -157,6 +171,25 @@ class Channel(ABC, Generic[M, S]):
             raise ModeLeak(f"{self.kind} takes {self.mode.status} only, not {rendering.status}")
         await self._send(rendering, destinations, tell)
 
+    @final
+    async def send_each(self, rendering: Rendering[M], recipients: Sequence[Recipient], tell: Tell) -> None:
+        """As `send`, to people one by one, each with what is theirs alone; `tell` names them by their keys.
+
+        The medium's own words are told without the address: what is written down of a person is the key.
+
+        Raises:
+            As `send`.
+        """
+        if rendering.status != self.mode.status:
+            raise ModeLeak(f"{self.kind} takes {self.mode.status} only, not {rendering.status}")
+        for wave in _waves(recipients):
+            keys = {recipient.address: recipient.key for recipient in wave}
+
+            def told(of: Told, keys: Mapping[str, str] = keys) -> None:
+                tell(replace(of, address=keys[of.address], words=_without(of.words, of.address)))
+
+            await self._send_each(rendering, wave, told)
+
     @abstractmethod
     async def probe(self) -> Probe:
         """A link test that sends nothing to residents. Never raises for what the medium does."""
@@ -173,6 +206,29 @@ class Channel(ABC, Generic[M, S]):
     @abstractmethod
     async def _send(self, rendering: Rendering[M], destinations: Sequence[Destination], tell: Tell) -> None:
         """As `send`."""
+
+    async def _send_each(self, rendering: Rendering[M], recipients: Sequence[Recipient], tell: Tell) -> None:
+        """As `send_each`, where the medium knows people one by one; `tell` names them by their addresses, each once here.
+
+        What a receiver takes for the same message twice (a Message-ID) is made of the key, because a family may share an address.
+        """
+        del rendering, recipients, tell
+        raise PermanentFailure(f"{self.title}は一人ずつには送れません (reaches nobody one by one)")
+
+
+def _waves(recipients: Sequence[Recipient]) -> Sequence[Sequence[Recipient]]:
+    """Nobody's address twice in one: a family may share one, and an outcome is told by it."""
+    waves: list[dict[str, Recipient]] = []
+    for recipient in recipients:
+        wave = next((wave for wave in waves if recipient.address not in wave), None)
+        if wave is None:
+            waves.append(wave := {})
+        wave[recipient.address] = recipient
+    return [list(wave.values()) for wave in waves]
+
+
+def _without(words: str, address: str) -> str:
+    return re.sub(re.escape(address), "＊", words, flags=re.IGNORECASE)
 
 
 def with_banner(alert: Alert[M], mode: type[Mode]) -> Alert[M]:

@@ -14,7 +14,7 @@ Source: design.md §2.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Generic, cast
+from typing import Any, Generic, Protocol, cast
 
 from config.city import City
 from dispatcher import cap
@@ -39,6 +39,17 @@ STORY = 100_000
 """Events of one alert that are looked through for its beginning."""
 LATER = timedelta(seconds=1)
 """A message is sent at least so long after the one that it follows: CAP's `sent` has no fractions."""
+
+
+class Room(Protocol):
+    """Who keeps deliveries of their own in the one outbox: questions, timers, what facilities get first.
+
+    A key `identifier:channel:room/rest` belongs to the room that it names.
+    """
+
+    async def attempt(self, claim: Claim) -> Attempted:
+        """As Path.attempt. Never raises for what a medium does."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,8 @@ class Path(Generic[M]):
     until: datetime | None = None
     """When the drill is over: nothing of it goes out afterwards, whatever was queued (亘理町 2016). None for live."""
 
+    rooms: dict[str, Room] = field(default_factory=dict)
+    """Whose deliveries are theirs to attempt, by the name that stands in a key."""
     dispatching: set[str] = field(default_factory=set)
     """Alerts that this process is writing down at this moment."""
 
@@ -152,13 +165,16 @@ class Path(Generic[M]):
 
     async def attempt(self, claim: Claim) -> Attempted:
         """One attempt at one delivery; a timer that came due ends its alert."""
+        if claim.channel != CLOCK and self.is_over:
+            return Attempted(claim, DeliveryEvent.EXPIRED, "訓練は終わりました (the drill is over)")
+        room, is_theirs, _ = claim.key.rpartition(":")[2].partition("/")
+        if is_theirs:
+            return await self.rooms[room].attempt(claim)
         if claim.channel == CLOCK:
             await self.ledger.finish_alert(
                 claim.identifier, State.ENDED, Event("alert.ended", claim.identifier, {"because": "expired"})
             )
             return Attempted(claim, DeliveryEvent.TAKEN)
-        if self.is_over:
-            return Attempted(claim, DeliveryEvent.EXPIRED, "訓練は終わりました (the drill is over)")
         rendering = await self._rendering(claim.identifier, claim.channel)
         return await send(claim, rendering, self.channels[claim.channel], self.ledger, self.clock)
 

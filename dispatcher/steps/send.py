@@ -8,11 +8,12 @@ Source: design.md §2 "send", §6; style.md "Errors".
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from dispatcher.channel import Channel, Limits
+from dispatcher.channel import Channel, Limits, Recipient, Tell
 from dispatcher.clock import Clock
 from dispatcher.errors import PermanentFailure, StorageFull, TemporaryFailure
 from dispatcher.ledger import Attempted, Claim, Ledger
@@ -68,12 +69,39 @@ async def send(
     claim: Claim, rendering: Rendering[M], channel: Channel[M, Any], ledger: Ledger, clock: Clock
 ) -> Attempted:
     """Make the attempt. Never raises for what a medium does."""
+    return await _attempt(claim, channel, ledger, clock, partial(channel.send, rendering, claim.destinations))
+
+
+async def send_each(
+    claim: Claim,
+    rendering: Rendering[M],
+    recipients: Sequence[Recipient],
+    channel: Channel[M, Any],
+    ledger: Ledger,
+    clock: Clock,
+) -> Attempted:
+    """As `send`, to people one by one. Whoever of the claim is not among `recipients` has nothing left to be reached by."""
+    found = {recipient.key for recipient in recipients}
+
+    async def deliver(tell: Tell) -> None:
+        for destination in claim.destinations:
+            if destination.address not in found:
+                tell(Told(destination.address, Outcome.PERMANENT, "届け先がありません (no address)"))
+        if recipients:
+            await channel.send_each(rendering, recipients, tell)
+
+    return await _attempt(claim, channel, ledger, clock, deliver)
+
+
+async def _attempt(
+    claim: Claim, channel: Channel[M, Any], ledger: Ledger, clock: Clock, deliver: Callable[[Tell], Awaitable[None]]
+) -> Attempted:
     outcomes = _Outcomes(ledger, claim, clock)
     words, retry_after_s, is_success, is_final = "", None, True, False
     writing = asyncio.ensure_future(outcomes.write())
     try:
         async with asyncio.timeout(channel.limits.attempt_timeout_s):
-            await channel.send(rendering, claim.destinations, outcomes.tell)
+            await deliver(outcomes.tell)
     except TemporaryFailure as failure:
         words, retry_after_s, is_success = str(failure), failure.retry_after_s, False
     except PermanentFailure as failure:
