@@ -8,7 +8,7 @@ Source: design.md §4 "Live and drill cannot mix", §6.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -183,12 +183,7 @@ class Channel(ABC, Generic[M, S]):
         if rendering.status != self.mode.status:
             raise ModeLeak(f"{self.kind} takes {self.mode.status} only, not {rendering.status}")
         for wave in _waves(recipients):
-            keys = {recipient.address: recipient.key for recipient in wave}
-
-            def told(of: Told, keys: Mapping[str, str] = keys) -> None:
-                tell(replace(of, address=keys[of.address], words=_without(of.words, of.address)))
-
-            await self._send_each(rendering, wave, told)
+            await self._send_each(rendering, wave, _by_key(wave, tell))
 
     @abstractmethod
     async def probe(self) -> Probe:
@@ -225,6 +220,11 @@ def _waves(recipients: Sequence[Recipient]) -> Sequence[Sequence[Recipient]]:
             waves.append(wave := {})
         wave[recipient.address] = recipient
     return [list(wave.values()) for wave in waves]
+
+
+def _by_key(recipients: Sequence[Recipient], tell: Tell) -> Tell:
+    keys = {recipient.address: recipient.key for recipient in recipients}
+    return lambda told: tell(replace(told, address=keys[told.address], words=_without(told.words, told.address)))
 
 
 def _without(words: str, address: str) -> str:
