@@ -59,6 +59,24 @@ class Act(StrEnum):
     """Pause and resume a channel."""
     HALT = "halt"
     REOPEN = "reopen"
+    ASK = "ask"
+    """Begin a round of safety confirmation: at once about a live alert within its own quarters, else with a second person."""
+    ASK_AGAIN = "ask-again"
+    END_ASKING = "end-asking"
+    AGREE = "agree"
+    """Be the second person: of a round about no live alert, of a release without consent."""
+    PEOPLE = "people"
+    """See residents by name: who needs help, who is silent, the visit list."""
+    LOOK_UP = "look-up"
+    ANSWER = "answer"
+    """Write down what somebody said on the phone or at the door, match a report with a person."""
+    CARE = "care"
+    """Take on a case, and say that it is settled."""
+    ROSTER = "roster"
+    EXPORT = "export"
+    """Hand over people's states as PFIF, or take over another's."""
+    RELEASE = "release"
+    """災対法49条の11第3項: ask for the roster to be shown to supporters without consent, or end it."""
 
 
 class Need(StrEnum):
@@ -69,6 +87,8 @@ class Need(StrEnum):
     FACTOR = "a second factor given within two minutes, and a template approved by its hash"
     BROKEN_GLASS = "sent by one person alone, and not yet confirmed"
     LATEST = "the latest message of its chain"
+    OTHER = "not the one who asked for it"
+    REASON = "a reason, which is written to the audit"
 
 
 WORDS: Mapping[Act, str] = MappingProxyType(
@@ -91,6 +111,17 @@ WORDS: Mapping[Act, str] = MappingProxyType(
         Act.SWITCH: "媒体の停止・再開",
         Act.HALT: "送出の停止",
         Act.REOPEN: "送出の再開",
+        Act.ASK: "安否を尋ねる",
+        Act.ASK_AGAIN: "安否をもう一度尋ねる",
+        Act.END_ASKING: "安否の確認を終える",
+        Act.AGREE: "二人目の承認",
+        Act.PEOPLE: "住民を名前で見る",
+        Act.LOOK_UP: "人をさがす",
+        Act.ANSWER: "代わりに答えを記す",
+        Act.CARE: "引き受け・解決",
+        Act.ROSTER: "名簿の取込み",
+        Act.EXPORT: "安否情報の受渡し",
+        Act.RELEASE: "同意なしの名簿提供",
     }
 )
 STATE_WORDS: Mapping[State, str] = MappingProxyType(
@@ -113,6 +144,8 @@ _SENDERS = frozenset({_R.ORIGINATOR, _R.APPROVER})
 _APPROVERS = frozenset({_R.APPROVER})
 _OPERATORS = frozenset({_R.ORIGINATOR, _R.APPROVER, _R.ADMIN})
 _EVERYBODY = frozenset(Role) - {_R.INTAKE}
+_ASKERS = _WRITERS | {_R.WELFARE}
+_WELFARE = frozenset({_R.WELFARE})
 
 DRILL_ONLY: Mapping[Role, frozenset[Act]] = MappingProxyType(
     {_R.COORDINATOR: frozenset(Act) - {_A.LOOK, _A.REPORT}, _R.TRAINEE: frozenset(Act)}
@@ -136,6 +169,17 @@ _ANYTIME: Mapping[Act, Rule] = {
     _A.SWITCH: Rule(_OPERATORS),
     _A.HALT: Rule(_OPERATORS),
     _A.REOPEN: Rule(frozenset({_R.APPROVER, _R.ADMIN})),
+    _A.ASK: Rule(_ASKERS),
+    _A.ASK_AGAIN: Rule(_ASKERS),
+    _A.END_ASKING: Rule(_SENDERS | {_R.WELFARE, _R.COORDINATOR}),
+    _A.AGREE: Rule(_APPROVERS, (_N.OTHER,)),
+    _A.PEOPLE: Rule(_WELFARE),
+    _A.LOOK_UP: Rule(_WELFARE, (_N.REASON,)),
+    _A.ANSWER: Rule(_WELFARE),
+    _A.CARE: Rule(_WELFARE),
+    _A.ROSTER: Rule(_WELFARE),
+    _A.EXPORT: Rule(_WELFARE, (_N.REASON,)),
+    _A.RELEASE: Rule(_WELFARE | _APPROVERS, (_N.REASON,)),
 }
 """Asked of the node, whatever state a message is in."""
 
@@ -214,6 +258,23 @@ def allowed(
     return ""
 
 
+_RESIDENTS = """\
+## 住民のこと (what concerns residents)
+
+- 安否の質問は住民に届きます。発表中の情報の区域の中なら、その情報を二人で承認したときに認めたものとして一人で始められます。
+  それ以外（見守り、発表のない区域）は、尋ねた人とは別の承認者がうなずくまで出ません。
+  (A question about a live alert, within its quarters, was authorised with it; any other waits for a second person.)
+- 住民を名前で見られるのは「福祉」だけです。さがすには理由がいり、理由と件数が経過に残り、1時間の回数に限りがあります。
+  (Only the role welfare sees residents by name; a search needs a reason, is written down, and is capped.)
+- 「福祉」のほかには、5人未満の数を「5未満」と出します。合計は見える数だけから作るので、引き算で元の数は出ません。
+  (Others see counts under 5 as "under 5"; sums are made of what is shown, so that nothing can be subtracted out of them.)
+- 閲覧制限の人は、ほかのどの決まりより先に隠します。「福祉」にも、封の名簿でだけ見えます。尋ねること、訪ねることは同じです。
+  (閲覧制限 beats every other rule: such a person stands on the sealed list alone, and is asked and visited like anybody.)
+- 名簿の取込みは「福祉」の一人で、試しに出た指紋を添えて行います。同意なしの提供（災対法49条の11第3項）は二人で、期限つきです。
+  (The roster is imported by one, bound to the digest of the dry run; release without consent takes two people and expires.)
+"""
+
+
 def markdown() -> Iterator[str]:
     """The table for people, line by line."""
     yield "# だれが何をできるか (who may do what)"
@@ -232,6 +293,8 @@ def markdown() -> Iterator[str]:
             live, drill = (refusal(state, act, role, mode) for mode in MODES.values())
             marks.append("" if drill else "訓" if live else "○")
         yield f"| {name} | {WORDS[act]} {act} | " + " | ".join(marks) + f" | {', '.join(rule.needs)} |"
+    yield ""
+    yield from _RESIDENTS.splitlines()
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from dispatcher.staff.sessions import Person
 from dispatcher.steps.accept import Typed
 from tests.servers.seats import APPROVER, CODE, ORDER, RETURNER, WRITER, Seats, person, seats
 
-ANYTIME = frozenset({Act.LOOK, Act.WRITE, Act.REPORT, Act.SWITCH, Act.HALT, Act.REOPEN})
-OF_A_MESSAGE = [act for act in Act if act not in ANYTIME]
+OF_A_MESSAGE = [act for act in Act if any(act is of for _, of in TABLE)]
 VERBS = {Act.UPDATE: Verb.UPDATE, Act.CORRECT: Verb.CORRECT, Act.LIFT: Verb.LIFT, Act.RETRACT: Verb.RETRACT}
 
 
