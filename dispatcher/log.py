@@ -40,6 +40,7 @@ EVENTS: dict[str, frozenset[str]] = {
         "duty.untold": "reason",
         "api.failed": "method path",
         "listener.failed": "listener reason",
+        "residents.failed": "reason",
     }.items()
 }
 

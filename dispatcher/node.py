@@ -16,8 +16,11 @@ from datetime import datetime
 from typing import Any, Generic
 from urllib.parse import urlsplit
 
+from aiohttp.web import AbstractRouteDef
+
 from config.cities import load
 from config.site import Site
+from dispatcher import residents
 from dispatcher.channel import Channel, Limits, Surroundings
 from dispatcher.clock import Clock, SystemClock
 from dispatcher.errors import Refused, StorageFull
@@ -30,7 +33,6 @@ from dispatcher.log import logger
 from dispatcher.model.mode import MODES, Drill, Live, M
 from dispatcher.operators import metrics
 from dispatcher.path import Path
-from dispatcher.residents.bulletin import bulletin
 from dispatcher.staff import api, console
 from dispatcher.staff.accounts import Accounts
 from dispatcher.staff.accounts.oidc import Issuer
@@ -118,9 +120,11 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         await gates.read()
         desk = Desk(path, gates, accounts.is_fresh_factor)
         desk.pictures = site.state_dir / "pictures"
-        if "website" in site.channels:
+        doors: list[AbstractRouteDef] = []
+        pages = site.channels["website"].folder if "website" in site.channels else None
+        if doors or pages:
             host, port = _address(site.residents.listen)
-            await stack.enter_async_context(listening(bulletin(site.channels["website"].folder), host, port))
+            await stack.enter_async_context(listening(residents.application(doors, pages), host, port))
         staff = console.application(desk, accounts, path, site.control.origin)
         staff.add_subapp(api.PREFIX, api.application(api.Rooms(desk, accounts, ledger, clock, city)))
         live = staff[LIVE]

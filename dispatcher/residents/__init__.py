@@ -1,1 +1,112 @@
-"""What residents may ask of a node: the site to read; later, answers and registration. Never mounted with the staff's doors."""
+"""What residents reach over HTTP: the rooms that answer, and behind them the site's files, on one listener of its own.
+
+    /a/{token}, /report   answering            /m/…    registered mail
+    /k/{token}            a facility's 確認     the rest the site, prerendered (bulletin.py)
+
+A room gives its routes; what holds for all of them is done here once: small bodies, headers that let no token out, and an
+answer in words when something of ours fails, with 119 on it, because somebody may be in need of help just then.
+
+Source: design.md §8, §9; W3C Referrer Policy; CSP 3; RFC 9110 §10.2.3 (Retry-After), §15.5.14.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from aiohttp import web
+
+from dispatcher.errors import StorageFull, Throttled
+from dispatcher.log import logger
+from dispatcher.residents.bulletin import serving
+
+BODY_BYTES = 16_384
+"""Of a form; the longest answer with all its words is a quarter of it."""
+FULL_RETRY_S = 10
+
+HEADERS: Mapping[str, str] = MappingProxyType(
+    {
+        "Content-Security-Policy": (
+            "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
+            "frame-ancestors 'none'"
+        ),
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "X-Robots-Tag": "noindex",
+        # The address of the page is the token.
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+)
+"""On every answer of a room, unless the room said otherwise."""
+
+log = logger(__name__)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_TROUBLE = """<!doctype html>
+<html lang="ja">
+<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>{title}</title>
+<body style="font:1.125rem/1.6 sans-serif;margin:2rem auto;max-width:42rem;padding:0 1rem">
+<h1>{title}</h1>
+<p>{ja}</p>
+<p lang="en">{en}</p>
+<p><b>けが・火事・閉じこめのときは <a href="tel:119">119</a> へ。</b> <span lang="en">Injury, fire, trapped: call 119.</span></p>
+</body>
+</html>
+"""
+
+
+def application(routes: Iterable[web.AbstractRouteDef], folder: Path | None) -> web.Application:
+    """The rooms' routes first, the site's files for all that no room knows; None: this node has no site."""
+    # aiohttp refuses above its limit and not at it.
+    residents = web.Application(client_max_size=BODY_BYTES + 1, middlewares=[_guarded])
+    residents.add_routes(routes)
+    if folder is not None:
+        residents.router.add_route("*", "/{name:.*}", serving(folder))
+    return residents
+
+
+@web.middleware
+async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        response = await handler(request)
+    except web.HTTPRequestEntityTooLarge:
+        response = trouble(413, "長すぎます", "短くして、もう一度送ってください。", "Too long. Please shorten it.")
+    except web.HTTPException as known:
+        known.headers.update({name: value for name, value in HEADERS.items() if name not in known.headers})
+        raise
+    except Throttled as busy:
+        response = trouble(
+            429,
+            "少し待ってください",
+            f"{busy.retry_after_s:.0f}秒たってから、もう一度開いてください。",
+            f"Please try again in {busy.retry_after_s:.0f} seconds.",
+        )
+        response.headers["Retry-After"] = f"{busy.retry_after_s:.0f}"
+    except StorageFull:
+        response = _later()
+    except Exception as mistake:  # noqa: BLE001 - whatever it is, a resident gets words
+        # Without its words and its trace: they may hold what was typed.
+        log.error("residents.failed", reason=type(mistake).__name__)  # noqa: TRY400 - see above
+        response = _later()
+    if not response.prepared:
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+    return response
+
+
+def trouble(status: int, title: str, ja: str, en: str) -> web.Response:
+    """A page for what went wrong, in words; nothing of it depends on who asked."""
+    text = _TROUBLE.format(title=title, ja=ja, en=en)
+    return web.Response(status=status, text=text, content_type="text/html", charset="utf-8")
+
+
+def _later() -> web.Response:
+    response = trouble(
+        503,
+        "いま受け付けられません",
+        "まだ届いていません。しばらくして、もう一度送ってください。",
+        "Not received. Please send it again in a moment.",
+    )
+    response.headers["Retry-After"] = str(FULL_RETRY_S)
+    return response

@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -155,7 +155,14 @@ class _Files:
 
 
 def bulletin(folder: Path) -> web.Application:
-    """The application that serves this folder; the folder may come into being later."""
+    """The application that serves this folder and nothing else."""
+    application = web.Application(client_max_size=1024)
+    application.router.add_route("*", "/{name:.*}", serving(folder))
+    return application
+
+
+def serving(folder: Path) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """The handler that serves this folder, for a route `/{name:.*}`; the folder may come into being later."""
     files = _Files(folder)
 
     async def answer(request: web.Request) -> web.Response:
@@ -177,9 +184,7 @@ def bulletin(folder: Path) -> web.Application:
             headers["Content-Encoding"] = "gzip"
         return web.Response(body=packed or ready.plain, headers=headers)
 
-    application = web.Application(client_max_size=1024)
-    application.router.add_route("*", "/{name:.*}", answer)
-    return application
+    return answer
 
 
 def _absent(files: _Files, name: str) -> web.Response:
