@@ -9,21 +9,21 @@ Source: design.md §3, §6; facts.md §Mail; RFC 5321, RFC 8058.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from itertools import chain, islice
 from typing import Any, ClassVar
 
 from channels.email_list import letter
-from channels.email_list.domains import Domains
+from channels.email_list.domains import Attempt, Domains
 from channels.email_list.letter import Letter, Sender
 from channels.email_list.relay import Access, Relay
 from channels.email_list.session import End, Mail
 from channels.email_list.settings import DomainRate, RelaySettings, Settings
-from channels.email_list.subscribers import BadSubscribers, Index
+from channels.email_list.subscribers import BadSubscribers, Index, is_address
 from channels.email_list.unsubscribe import application
-from dispatcher.channel import Channel, Inbox, Limits, Probe, Tell
+from dispatcher.channel import Channel, Inbox, Limits, Probe, Recipient, Tell
 from dispatcher.errors import Finding, InvalidInput, TemporaryFailure
 from dispatcher.listening import listening
 from dispatcher.log import logger
@@ -140,29 +140,46 @@ class EmailList(Channel[M, Settings]):
 
     async def _send(self, rendering: Rendering[M], destinations: Sequence[Destination], tell: Tell) -> None:
         languages = await asyncio.to_thread(self._index.languages, [d.address for d in destinations])
-        letters = {part.name: Letter(part.data) for part in rendering.parts}
-        first = next(iter(letters))
+        letters = _letters(rendering)
         gentle = self._domains.attempt()
 
         def mails() -> Iterator[Mail]:
             for address in (d.address for d in destinations):
                 if address not in languages:
                     tell(Told(address, Outcome.PERMANENT, "配信をやめています (unsubscribed)"))
-                    continue
-                wait_s = gentle.wait_s(_domain(address))
-                if wait_s > 0:
-                    words = f"{_domain(address)} は少しずつ送ります (rate of the domain)"
-                    tell(Told(address, Outcome.TEMPORARY, words, retry_after_s=wait_s))
-                    continue
-                language = languages[address]
-                written = letters.get(f"mail-{language}.eml") or letters[first]
-                yield Mail(
-                    self._sender.bounces(address).encode(),
-                    address.encode(),
-                    written.to(address, rendering.identifier, self._sender, language),
-                )
+                elif self._may(gentle, address, tell):
+                    language = languages[address]
+                    letter = _in_language(letters, language)
+                    yield self._mail(address, letter.to(address, rendering.identifier, self._sender, language))
 
-        waiting = mails()
+        await self._hand_over(mails(), tell)
+
+    async def _send_each(self, rendering: Rendering[M], recipients: Sequence[Recipient], tell: Tell) -> None:
+        letters = _letters(rendering)
+        gentle = self._domains.attempt()
+
+        def mails() -> Iterator[Mail]:
+            for one in recipients:
+                if not is_address(one.address):
+                    tell(Told(one.address, Outcome.PERMANENT, "メールアドレスではありません (no address)"))
+                elif self._may(gentle, one.address, tell):
+                    letter = _in_language(letters, one.language)
+                    yield self._mail(one.address, letter.to_one(one, rendering.identifier, self._sender))
+
+        await self._hand_over(mails(), tell)
+
+    def _may(self, gentle: Attempt, address: str, tell: Tell) -> bool:
+        """Whether its domain bears a mail now; told when not."""
+        wait_s = gentle.wait_s(_domain(address))
+        if wait_s > 0:
+            words = f"{_domain(address)} は少しずつ送ります (rate of the domain)"
+            tell(Told(address, Outcome.TEMPORARY, words, retry_after_s=wait_s))
+        return wait_s <= 0
+
+    def _mail(self, address: str, data: bytes) -> Mail:
+        return Mail(self._sender.bounces(address).encode(), address.encode(), data)
+
+    async def _hand_over(self, waiting: Iterator[Mail], tell: Tell) -> None:
         while (mail := next(waiting, None)) is not None:
             is_heard, why = False, ""
 
@@ -245,6 +262,20 @@ class EmailList(Channel[M, Settings]):
             ),
             self.surroundings.clock,
         )
+
+
+def _letters(rendering: Rendering[M]) -> dict[str, Letter]:
+    """By language, in the rendering's order."""
+    return {part.name.removeprefix("mail-").removesuffix(".eml"): Letter(part.data) for part in rendering.parts}
+
+
+def _in_language(letters: Mapping[str, Letter], language: str) -> Letter:
+    """The reader's own, else one that a reader of the same language knows, else the first."""
+    if language in letters:
+        return letters[language]
+    spoken = language.partition("-")[0]
+    kin = (letter for name, letter in letters.items() if name.partition("-")[0] == spoken)
+    return next(kin, None) or next(iter(letters.values()))
 
 
 def _domain(address: str) -> str:

@@ -10,7 +10,7 @@ Source: RFC 5322, RFC 2045 §6.8, RFC 2047, RFC 2369, RFC 2919 (List-Id), RFC 38
 import base64
 import hashlib
 import hmac
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
@@ -20,6 +20,7 @@ from typing import Final
 from urllib.parse import quote
 
 from config.secret import Secret
+from dispatcher.channel import Recipient
 from dispatcher.model.alert import Added, Alert, Info
 from dispatcher.model.draft import Verb, verb_of
 
@@ -28,6 +29,9 @@ _PLACES: Final = (TO, MESSAGE_ID, UNSUBSCRIBE, PERSONAL)
 LINE_BYTES: Final = 57
 """Of text in one base64 line of 76 characters."""
 LONGEST_PLACE: Final = 24
+_LIST_LINKS: Final = (
+    b"List-Unsubscribe: <" + UNSUBSCRIBE + b">\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+)
 BOUNCE_ADDS: Final = 27
 """Characters of a bounce address beyond the sender's own: `+b-` and its token."""
 
@@ -44,6 +48,14 @@ _LABELS = {
     "ja": ("レベル", "避難先", "次の情報", "電話", "くわしく", "配信をやめる"),
     "ja-x-easy": ("レベル", "逃げる ところ", "次の お知らせ", "電話", "くわしく", "メールを やめる"),
     "en": ("Level ", "Shelters", "Next update", "Phone", "More", "Unsubscribe"),
+}
+_LEAVE = {"zh": "退订", "ko": "수신 거부"}
+_OWN = {
+    "ja": "確認・回答はこちら",
+    "ja-x-easy": "ここを おして こたえて ください",
+    "en": "Confirm or answer here",
+    "zh": "请在此确认或回答",
+    "ko": "확인·응답은 여기에서",
 }
 
 
@@ -110,15 +122,32 @@ class Letter:
             rest = rest[at + len(place) :]
 
     def to(self, address: str, identifier: str, sender: Sender, language: str) -> bytes:
-        """The mail for one reader, lines ended by CRLF."""
+        """The mail for one reader of the list, lines ended by CRLF."""
         link = sender.unsubscribe(address)
-        label = _labels(language)[-1]
-        separator = "：" if language.startswith("ja") else ": "
+        label = _in(language, _LEAVE) or _labels(language)[-1]
+        return self._filled(address, sender.message_id(identifier, address), link, _end(label, link, language))
+
+    def to_one(self, recipient: Recipient, identifier: str, sender: Sender) -> bytes:
+        """The mail for one person or facility: their own link is its end, and there is no list to leave.
+
+        Its Message-ID is made of the key, because a family may share an address and each of them is asked.
+        """
+        label = _in(recipient.language, _OWN) or _OWN["en"]
+        end = _end(label, recipient.link, recipient.language) if recipient.link else b""
+        return self._unlisted._filled(  # noqa: SLF001 - a letter of its own
+            recipient.address, sender.message_id(identifier, recipient.key), "", end
+        )
+
+    @cached_property
+    def _unlisted(self) -> "Letter":
+        return Letter(self.template.replace(_LIST_LINKS, b"", 1))
+
+    def _filled(self, address: str, message_id: str, link: str, end: bytes) -> bytes:
         values = {
             TO: address.encode(),
-            MESSAGE_ID: sender.message_id(identifier, address).encode(),
+            MESSAGE_ID: message_id.encode(),
             UNSUBSCRIBE: link.encode(),
-            PERSONAL: _base64_lines(f"\r\n{label}{separator}\r\n{link}\r\n".encode()),
+            PERSONAL: end,
             b"": b"",
         }
         return b"".join(part for text, place in self._pieces for part in (text, values[place]))
@@ -179,6 +208,15 @@ def section(info: Info, alert: Alert[object]) -> Iterator[str]:
 
 def _labels(language: str) -> Sequence[str]:
     return _LABELS.get(language) or _LABELS.get(language.split("-", maxsplit=1)[0]) or _LABELS["en"]
+
+
+def _in(language: str, words: Mapping[str, str]) -> str | None:
+    return words.get(language) or words.get(language.split("-", maxsplit=1)[0])
+
+
+def _end(label: str, link: str, language: str) -> bytes:
+    separator = "：" if language.startswith(("ja", "zh")) else ": "
+    return _base64_lines(f"\r\n{label}{separator}\r\n{link}\r\n".encode())
 
 
 def _encoded(text: str, header: str) -> str:

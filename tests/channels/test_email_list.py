@@ -20,7 +20,7 @@ from channels.email_list.letter import Letter, Sender, write
 from channels.email_list.relay import Tls
 from config.cities import load
 from config.secret import Secret
-from dispatcher.channel import with_banner
+from dispatcher.channel import Recipient, with_banner
 from dispatcher.model.audience import Destination
 from dispatcher.model.delivery import Outcome, Told
 from dispatcher.model.mode import Drill, Live
@@ -202,6 +202,51 @@ def test_mixed_subjects_lose_nothing():
             write(replace(ORDER, info=(info,)), "ja", SENDER, "【訓練】").to("a@example.jp", "i", SENDER, "ja")
         )
         assert mail["Subject"].endswith(event)
+
+
+# -- to people one by one -------------------------------------------------------------------------------------------
+
+
+async def each(rig: MailRig, *recipients: Recipient) -> dict[str, Told]:
+    rendering = rig.channel.render(ORDER, await rig.channel.audience(OSAWA))
+    told: dict[str, Told] = {}
+    await rig.channel.send_each(rendering, recipients, lambda t: told.update({t.address: t}))
+    return told
+
+
+async def test_each_person_gets_a_link_of_their_own_and_no_list_to_leave(rig):
+    told = await each(
+        rig,
+        Recipient("facility:F001:0", "nursery@example.jp", "ja", "https://bousai.example.jp/k/aaaa"),
+        Recipient("p2", "guardian@example.jp", "en", "https://bousai.example.jp/a/bbbb"),
+    )
+    assert {key: t.outcome for key, t in told.items()} == {"facility:F001:0": Outcome.TAKEN, "p2": Outcome.TAKEN}
+    first, second = (parsed(m.data) for m in rig.world.mails)
+    assert first.get_content().splitlines()[-2:] == ["確認・回答はこちら：", "https://bousai.example.jp/k/aaaa"]
+    assert second.get_content().splitlines()[-2:] == ["Confirm or answer here: ", "https://bousai.example.jp/a/bbbb"]
+    assert second["Content-Language"] == "en-US"
+    for mail in (first, second):
+        assert not mail.defects
+        assert mail["List-Unsubscribe"] is None
+        assert mail["List-Unsubscribe-Post"] is None
+        assert mail["Auto-Submitted"] == "auto-generated"
+        assert rig.channel.settings.unsubscribe_url not in mail.get_content()
+
+
+async def test_a_family_that_shares_an_address_is_asked_one_by_one(rig):
+    told = await each(
+        rig,
+        *(Recipient(f"p{n}", "family@example.jp", "ja", f"https://bousai.example.jp/a/{n}") for n in range(3)),
+    )
+    assert {t.outcome for t in told.values()} == {Outcome.TAKEN}
+    assert set(told) == {"p0", "p1", "p2"}
+    assert len({parsed(m.data)["Message-ID"] for m in rig.world.mails}) == 3
+
+
+async def test_what_is_no_address_reaches_nobody_and_the_relay_hears_nothing_of_it(rig):
+    told = await each(rig, Recipient("p1", "a@b.jp\r\nRCPT TO:<x@y.jp>", "ja"))
+    assert told["p1"].outcome is Outcome.PERMANENT
+    assert not rig.world.mails
 
 
 # -- what relays do -------------------------------------------------------------------------------------------------
