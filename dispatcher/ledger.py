@@ -151,6 +151,8 @@ class DestinationStatus:
     words: str
     medium_id: str
     receipts: Mapping[str, datetime]
+    at: datetime | None = None
+    """When the outcome was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,8 +320,10 @@ class Ledger(ABC):
         """The last events of every node, of one draft or alert if `subject` says so, newest first."""
 
     @abstractmethod
-    def destinations(self, identifier: str, channel: str | None = None) -> AsyncIterator[DestinationStatus]:
-        """Every destination of an alert, streamed."""
+    def destinations(
+        self, identifier: str, channel: str | None = None, *, room: str = ""
+    ) -> AsyncIterator[DestinationStatus]:
+        """Every destination of an alert, streamed; with `room` those alone whose deliveries are that room's (path.py)."""
 
     @abstractmethod
     async def deliveries(self, identifier: str) -> Mapping[DeliveryState, int]:

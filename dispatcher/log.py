@@ -38,6 +38,7 @@ EVENTS: dict[str, frozenset[str]] = {
         "intake.unsent": "reason",
         "source.failed": "source reason",
         "duty.untold": "reason",
+        "facilities.register_kept": "reason",
         "api.failed": "method path",
         "listener.failed": "listener reason",
         "residents.failed": "reason",

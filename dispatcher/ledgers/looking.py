@@ -263,7 +263,7 @@ def delivery_states(connection: sa.Connection, identifier: str) -> Mapping[Deliv
 
 
 def some_destinations(
-    connection: sa.Connection, identifier: str, channel: str | None, after: int
+    connection: sa.Connection, identifier: str, channel: str | None, after: int, room: str = ""
 ) -> tuple[int | None, Sequence[DestinationStatus]]:
     """One page, from the delivery after that id; and the id to go on from, None at the end."""
     page = (
@@ -272,7 +272,11 @@ def some_destinations(
         .order_by(deliveries.c.id)
         .limit(PAGE_OF_DELIVERIES)
     )
-    rows = connection.execute(page if channel is None else page.where(deliveries.c.channel == channel)).all()
+    if channel is not None:
+        page = page.where(deliveries.c.channel == channel)
+    if room:
+        page = page.where(deliveries.c.key.contains(f":{room}/", autoescape=True))
+    rows = connection.execute(page).all()
     if not rows:
         return None, []
     told = {
@@ -299,6 +303,7 @@ def _status(
         words=told.words if told is not None else "",
         medium_id=told.medium_id if told is not None else "",
         receipts=MappingProxyType(came.get((channel, address), {})),
+        at=_moment(told.at) if told is not None else None,
     )
 
 

@@ -177,13 +177,16 @@ class Rehearsal(Ledger):
     ) -> Sequence[Recorded]:
         return await self._real.story(subject, until=until, limit=limit)
 
-    async def destinations(self, identifier: str, channel: str | None = None) -> AsyncIterator[DestinationStatus]:
+    async def destinations(
+        self, identifier: str, channel: str | None = None, *, room: str = ""
+    ) -> AsyncIterator[DestinationStatus]:
         if identifier not in self._alerts:
-            async for status in self._real.destinations(identifier, channel):
+            async for status in self._real.destinations(identifier, channel, room=room):
                 yield status
             return
         for delivery in self._new:
-            if delivery.identifier == identifier and channel in {None, delivery.channel}:
+            is_theirs = not room or delivery.key.startswith(f"{identifier}:{delivery.channel}:{room}/")
+            if delivery.identifier == identifier and channel in {None, delivery.channel} and is_theirs:
                 for each in delivery.destinations:
                     yield DestinationStatus(delivery.channel, each.address, each.name, None, "", "", {})
 

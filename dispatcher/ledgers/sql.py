@@ -172,10 +172,12 @@ class SqlLedger(Ledger):
     ) -> Sequence[Recorded]:
         return await self._store.read(partial(looking.story, subject=subject, until=until, limit=limit))
 
-    async def destinations(self, identifier: str, channel: str | None = None) -> AsyncIterator[DestinationStatus]:
+    async def destinations(
+        self, identifier: str, channel: str | None = None, *, room: str = ""
+    ) -> AsyncIterator[DestinationStatus]:
         after: int | None = 0
         while after is not None:
-            page = partial(looking.some_destinations, identifier=identifier, channel=channel, after=after)
+            page = partial(looking.some_destinations, identifier=identifier, channel=channel, after=after, room=room)
             after, some = await self._store.read(page)
             for status in some:
                 yield status
