@@ -1,0 +1,50 @@
+"""What pages for residents say around a message: a file of keys, each with a text in every language that residents are offered.
+
+All languages of a key stand side by side, so that a reviewer sees them together; a key that lacks one is an error before start
+and never a hole in a page.
+
+Source: facts.md §Languages; design.md §8 (five languages).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from config.document import ConfigError, Problem, read
+
+LANGUAGES: Mapping[str, str] = MappingProxyType(
+    {"ja": "日本語", "ja-x-easy": "やさしい日本語", "en": "English", "zh": "中文", "ko": "한국어"}
+)
+"""Each language's name in itself, in the order in which they are offered."""
+
+Words = Mapping[str, Mapping[str, str]]
+"""By language, then by key."""
+
+
+def read_words(file: Path) -> Words:
+    """The words of this file.
+
+    Raises:
+        ConfigError: a key lacks a language or has one that is unknown; every such key is named.
+    """
+    document = read(file.read_bytes(), file.name).value
+    said: dict[str, dict[str, str]] = {language: {} for language in LANGUAGES}
+    problems = []
+    for key, node in document.items() if isinstance(document, dict) else ():
+        texts = node.value if isinstance(node.value, dict) else {}
+        if texts.keys() != LANGUAGES.keys():
+            problems.append(Problem(file.name, node.line, key, f"a text in each of {', '.join(LANGUAGES)} is needed"))
+        for language in texts.keys() & LANGUAGES.keys():
+            said[language][key] = str(texts[language].value or "")
+    if problems:
+        raise ConfigError(problems)
+    return MappingProxyType({language: MappingProxyType(texts) for language, texts in said.items()})
+
+
+def language_of(*wanted: str) -> str:
+    """The first of these that residents are offered (en-US is en, ja-x-easy itself), else Japanese."""
+    for language in wanted:
+        for offered in (language, language.partition("-")[0]):
+            if offered in LANGUAGES:
+                return offered
+    return "ja"

@@ -1,0 +1,78 @@
+"""What the residents' doors ask of the safety loop: look at a link, take an answer, take a report of somebody without a link.
+
+tracking/confirmation.py keeps this contract; the doors (residents/reply.py, residents/report.py, the stations' inlet) know no more
+of the loop than this. Whatever is wrong with a token, guessed, expired or of another event, is one and the same None, found by
+one look at the ledger: nothing can be learned from an answer, nor from how long it takes.
+
+Source: design.md §8 "Answer".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from dispatcher.model.campaign import Answer, Source
+from dispatcher.model.question import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What stands on the page that a link opens."""
+
+    question: Question[Any]
+    source: Source
+    """Whose link it is: the person's own, or a relative's or supporter's, who answer for them."""
+    language: str = "ja"
+    """Of whoever holds the link, as the roster has it."""
+    name: str = field(default="", repr=False)
+    """Whom it is about, where somebody else was asked; "" on a person's own page. How they are is shown to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A report of a person who is known by what was typed alone."""
+
+    key: str
+    """Made of the report itself: the same report, sent again or over another way, is one."""
+    answer: Answer = field(repr=False)
+    saw: bool
+    """The sender has seen the person or is the person."""
+    medium: str
+    at: datetime
+    name: str = field(repr=False)
+    birth_date: str = field(default="", repr=False)
+    """ISO 8601; "" if none was given."""
+    phone: str = field(default="", repr=False)
+    """Digits alone; "" if none was given."""
+    quarter: str = field(default="", repr=False)
+    """Code of the gazetteer; "" if none was given."""
+    details: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """`about` self | other, `where`, `note`; a key without a text is left out."""
+
+
+class Answering(Protocol):
+    """Raises everywhere that something is written: StorageFull, and then nothing was."""
+
+    async def look(self, token: str) -> Page | None:
+        """What the page of this link shows. Nothing is written."""
+        ...
+
+    async def answer(self, token: str, answer: Answer, details: Mapping[str, str], medium: str) -> Page | None:
+        """Take the answer: durable on return. The same one twice is one. None, as by `look`: nothing was written.
+
+        `details`: `who` self | family, `saw` yes | no, `where`, `note`; a key without a text is left out.
+        """
+        ...
+
+    async def asking(self) -> Question[Any] | None:
+        """The newest question that is open, for those who have no link; None: nobody is being asked."""
+        ...
+
+    async def report(self, reported: Reported) -> bool:
+        """Take it for the campaign that is open: durable on return. False: none is, and nothing was written.
+
+        It is matched by itself where name and birth date, or name and phone, are exactly one person's; else staff match it.
+        Whether it was, the sender never learns.
+        """
+        ...
