@@ -1,11 +1,12 @@
 """How this node listens to HTTP, for whichever application: short lines, few headers, idle connections closed.
 
-Source: RFC 9112 §2.2, §9.8; aiohttp "Server reference".
+Source: RFC 9112 §2.2, §9.8; RFC 7239 §7.1 (who added the last address); aiohttp "Server reference".
 """
 
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -51,3 +52,17 @@ async def listening(application: web.Application, host: str, port: int) -> Async
         yield runner.addresses[0][0], runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+def remote_of(request: web.Request) -> str:
+    """Whose address it is: behind our own proxy on loopback, the one that the proxy added last."""
+    peer = request.remote or ""
+    forwarded = request.headers.get("X-Forwarded-For", "").rsplit(",", 1)[-1].strip()
+    return forwarded if forwarded and is_loopback(peer) else peer
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -9,10 +9,10 @@ Source: OpenID Connect Core 1.0 §3.1.2; RFC 6265bis §5.2 (same-site requests a
 from aiohttp import web
 
 from dispatcher.errors import NotFound, Refused
+from dispatcher.listening import remote_of
 from dispatcher.staff.accounts.oidc import Issuer
 from dispatcher.staff.console import visitor
 from dispatcher.staff.console.frame import CONSOLE, SITTING, Console, Sitting, render, words
-from dispatcher.staff.console.visitor import remote_of
 
 LIFE_S = 600
 

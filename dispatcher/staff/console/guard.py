@@ -17,11 +17,12 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from dispatcher.errors import Refused, Unauthenticated
+from dispatcher.listening import is_loopback
 from dispatcher.staff.console.frame import render
 from dispatcher.staff.console.posted import Held, fields, is_local
 from dispatcher.staff.console.refusals import audit, audit_ended, errors, wants_data
 from dispatcher.staff.console.room import LANGUAGE, SEAL, SITTING, Console, Sitting, words
-from dispatcher.staff.console.visitor import is_loopback, token_of
+from dispatcher.staff.console.visitor import token_of
 from dispatcher.staff.console.words import LANGUAGES, Words
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -13,12 +13,13 @@ from aiohttp import web
 
 from dispatcher.errors import Finding, InvalidInput, TodokeError
 from dispatcher.ledger import Event
+from dispatcher.listening import remote_of
 from dispatcher.log import logger
 from dispatcher.pages import TemplateError
 from dispatcher.staff.console.frame import render
 from dispatcher.staff.console.posted import Held
 from dispatcher.staff.console.room import CONSOLE, SITTING, words
-from dispatcher.staff.console.visitor import remote_of, token_of
+from dispatcher.staff.console.visitor import token_of
 
 AUDIT_EVERY_S = 10.0
 AUDITED_PLACES = 1024

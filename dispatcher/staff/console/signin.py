@@ -6,11 +6,11 @@ Source: design.md §9; WebAuthn 3 §7.2; SP 800-63B-4 §5.
 from aiohttp import web
 
 from dispatcher.errors import Refused
+from dispatcher.listening import remote_of
 from dispatcher.staff.accounts import Session
 from dispatcher.staff.console import visitor
 from dispatcher.staff.console.frame import CONSOLE, SITTING, Sitting, render, sitting, words
 from dispatcher.staff.console.posted import HELD, Held, fields, is_local
-from dispatcher.staff.console.visitor import remote_of
 
 AGENT_CHARACTERS = 200
 

@@ -1,9 +1,7 @@
-"""What a browser brings along: its cookie, and where it comes from.
+"""What a browser brings along: its cookie.
 
-Source: RFC 6265bis §4.1.3 (`__Host-`), §5.6.7 (SameSite); RFC 7239 §7.1 (who added the last address).
+Source: RFC 6265bis §4.1.3 (`__Host-`), §5.6.7 (SameSite).
 """
-
-from ipaddress import ip_address
 
 from aiohttp import web
 
@@ -29,17 +27,3 @@ def forget_cookie(console: Console, response: web.StreamResponse) -> None:
 def token_of(request: web.Request) -> str:
     """The session's token as the browser sent it, or ""."""
     return request.cookies.get(cookie_name(request.app[CONSOLE]), "")
-
-
-def remote_of(request: web.Request) -> str:
-    """Whose address it is: behind our own proxy on loopback, the one that the proxy added last."""
-    peer = request.remote or ""
-    forwarded = request.headers.get("X-Forwarded-For", "").rsplit(",", 1)[-1].strip()
-    return forwarded if forwarded and is_loopback(peer) else peer
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
