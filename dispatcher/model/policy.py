@@ -1,0 +1,93 @@
+"""What a ladder means for one person: which of their contacts are asked on a rung, and which one when a contact has refused.
+
+Pure, and without a memory: what was used before follows from the ladder and from the contacts alone, so that nothing about it has
+to be kept, and a rung climbed again after a crash asks the same contacts.
+
+Source: design.md §8 "Policies are ladders".
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from config.ladders import Kind, Ladder, Rung, Whom
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """One way to reach a person or somebody of theirs."""
+
+    whom: Whom
+    """Whose it is: SELF, GUARDIAN, HOUSEHOLD, RELATIVE or SUPPORTER."""
+    channel: str
+    """A medium that reaches people one by one, or `phone`, which staff use."""
+    address: str = field(repr=False)
+    language: str = field(default="ja", repr=False)
+    who: str = field(default="", repr=False)
+    """Common ID of whoever it is, where the roster knows them: a supporter's cases are counted by it."""
+
+
+def ladder_of(ladders: Mapping[str, Ladder], kind: Kind, cohorts: Iterable[str]) -> str:
+    """Name of the ladder of somebody in these cohorts: of several the one that reaches staff first.
+
+    Raises:
+        LookupError: there is none of this kind for everybody.
+    """
+    of_kind = {name: ladder for name, ladder in ladders.items() if ladder.kind is kind}
+    theirs = {name: ladder for name, ladder in of_kind.items() if set(ladder.cohorts) & set(cohorts)}
+    chosen = theirs or {name: ladder for name, ladder in of_kind.items() if not ladder.cohorts}
+    if not chosen:
+        raise LookupError(f"no ladder of kind {kind} for everybody")
+    return min(chosen, key=lambda name: (chosen[name].rungs[-1].after, name))
+
+
+def asked_on(ladder: Ladder, rung: int, contacts: Sequence[Contact]) -> tuple[int, ...]:
+    """Which contacts are asked on this rung, as their places in `contacts`; empty where nobody stands on it."""
+    step = ladder.rungs[rung]
+    if Whom.NEXT in step.whom:
+        used = {i for earlier in range(rung) for i in asked_on(ladder, earlier, contacts)}
+        own = ladder.rungs[0].whom
+        rest = [i for i in _of(own, step, contacts) if i not in used]
+        return tuple(rest[: step.at_once])
+    return tuple(i for whom in step.whom for i in _several(_of((whom,), step, contacts), step, contacts))
+
+
+def instead(ladder: Ladder, rung: int, contacts: Sequence[Contact], refused: int) -> int | None:
+    """Which contact is asked at once in the place of one that has refused for good on this rung; None: there is none left.
+
+    Whoever is asked on two contacts at the same time has two rows of substitutes, which never meet: so two refusals ask two
+    others, whichever came first.
+    """
+    step = ladder.rungs[rung]
+    if not step.fallback:
+        return None
+    first = asked_on(ladder, rung, contacts)
+    rest = [i for i in _by_turn(ladder, contacts) if i not in first]
+    rows = max(len(first), 1)
+    if refused in first:
+        following = first.index(refused)
+    elif refused in rest:
+        following = rest.index(refused) + rows
+    else:
+        return None
+    return rest[following] if following < len(rest) else None
+
+
+def _by_turn(ladder: Ladder, contacts: Sequence[Contact]) -> list[int]:
+    """Every contact that any rung can ask, in the order in which the ladder comes to them; a reserve of one's own before others."""
+    order: dict[int, None] = {}
+    for step in ladder.rungs:
+        whom = ladder.rungs[0].whom if Whom.NEXT in step.whom else step.whom
+        order.update(dict.fromkeys(_of(whom, step, contacts)))
+    return list(order)
+
+
+def _of(whom: Sequence[Whom], step: Rung, contacts: Sequence[Contact]) -> list[int]:
+    return [i for i, contact in enumerate(contacts) if contact.whom in whom and contact.channel in step.channels]
+
+
+def _several(found: Sequence[int], step: Rung, contacts: Sequence[Contact]) -> Sequence[int]:
+    """So many of them as are asked at once: a medium of its own for each as far as there are any, the preferred ones first."""
+    preferred = sorted(found, key=lambda i: step.channels.index(contacts[i].channel))
+    first_of = {contacts[i].channel: i for i in reversed(preferred)}
+    ahead = [i for i in preferred if first_of[contacts[i].channel] == i]
+    return (ahead + [i for i in preferred if i not in ahead])[: step.at_once]

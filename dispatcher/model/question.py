@@ -1,0 +1,84 @@
+"""The question that a campaign puts to people: "are you safe?" in each language, with its three answers, the mode's banner on it.
+
+It is made once for a campaign and is the same for everybody; what differs from person to person (a link) is added by the channel
+at the moment of sending, as with a rendering. Whom it is about stands in it only as far as the person asked knows it anyway:
+a relative is told nothing of how anybody is.
+
+Source: design.md §8; §4 "【訓練】 is put on every text".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from dispatcher.errors import ModeLeak
+from dispatcher.model.delivery import Priority
+from dispatcher.model.mode import Mode
+
+Mark_co = TypeVar("Mark_co", covariant=True)
+
+
+class Kind(StrEnum):
+    """Why people are asked."""
+
+    SAFETY = "safety"
+    """安否確認: something happened."""
+    WATCH = "watch"
+    """見守り: every day, nothing happened; who does not answer may need somebody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """The question in one language."""
+
+    language: str
+    title: str
+    """A mail's subject, a terminal's first line."""
+    about: str
+    """What happened, where, when, in a line; "" for the daily touch."""
+    body: str
+    """What is asked and how to answer."""
+    ok: str
+    hurt: str
+    help: str
+    note: str
+    """What to do in danger (119), and until when an answer is taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question(Generic[Mark_co]):
+    """`Question[Live]` or `Question[Drill]`. Texts bear the mode's banner: `marked` puts it there."""
+
+    identifier: str
+    """The campaign's."""
+    status: str
+    """CAP status of the mode: what the channel's door compares with its own."""
+    about: str
+    """Identifier of the alert that it is asked about; "" if there is none."""
+    kind: Kind
+    priority: Priority
+    asked_at: datetime
+    answer_until: datetime
+    said: tuple[Asking, ...]
+
+    def in_language(self, *languages: str) -> Asking:
+        """The question in one of these, in this order of preference; else the first there is."""
+        return next((a for wanted in languages for a in self.said if a.language == wanted), self.said[0])
+
+    def require(self, mode: type[Mode]) -> None:
+        """Raises ModeLeak unless it is of that mode and every piece that stands alone says so."""
+        if self.status != mode.status:
+            raise ModeLeak(f"{self.identifier} is {self.status}; this door is {mode.word} and takes {mode.status} only")
+        for asking in self.said:
+            banner = mode.banner(asking.language).strip()
+            if banner not in asking.title or banner not in asking.body:
+                raise ModeLeak(f"{self.identifier} asks in {asking.language} without the {mode.word} banner")
+
+
+def marked(said: Sequence[Asking], mode: type[Mode]) -> tuple[Asking, ...]:
+    """The texts with the mode's banner before each piece that a person may meet on its own."""
+    return tuple(
+        replace(a, title=mode.banner(a.language) + a.title, body=mode.banner(a.language) + a.body) for a in said
+    )
