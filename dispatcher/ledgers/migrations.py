@@ -6,7 +6,7 @@ it was then. A step only adds; nodes of the version before may still be running 
 Source: SQLite and PostgreSQL 15 "CREATE TABLE", both of which undo DDL with its transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -21,7 +21,18 @@ class Step:
     """The version that the ledger has afterwards."""
     about: str
     statements: tuple[str, ...]
-    """SQL that both engines read alike."""
+    """SQL that both engines read alike, but for the words in WORDS."""
+
+    def sql(self, engine: str) -> list[str]:
+        """As `engine` (a key of WORDS) reads it."""
+        return [statement.format_map(WORDS[engine]) for statement in self.statements]
+
+
+WORDS: Mapping[str, Mapping[str, str]] = {
+    "sqlite": {"bytes": "BLOB", "moment": "DOUBLE", "by_key": " WITHOUT ROWID"},
+    "postgresql": {"bytes": "BYTEA", "moment": "DOUBLE PRECISION", "by_key": ""},
+}
+"""What they say differently: a byte string, a moment, that a table lies in the order of its key."""
 
 
 STEPS: tuple[Step, ...] = (
@@ -40,6 +51,85 @@ CREATE TABLE records (
     PRIMARY KEY (kind, key)
 )""",
             "CREATE INDEX ix_events_subject ON events (subject)",
+        ),
+    ),
+    Step(
+        3,
+        "what the safety loop keeps: campaigns, who is asked, links, replies, the roster",
+        (
+            """\
+CREATE TABLE campaigns (
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    opened_at {moment} NOT NULL,
+    body TEXT NOT NULL,
+    sealed_key {bytes} NOT NULL,
+    node TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    PRIMARY KEY (id)
+)""",
+            """\
+CREATE TABLE asked (
+    campaign TEXT NOT NULL,
+    id TEXT NOT NULL,
+    cohort TEXT NOT NULL,
+    quarter TEXT NOT NULL,
+    facility TEXT NOT NULL,
+    restricted TEXT NOT NULL,
+    ladder TEXT NOT NULL,
+    round INTEGER NOT NULL,
+    rung INTEGER NOT NULL,
+    progress TEXT NOT NULL,
+    standing TEXT NOT NULL,
+    is_conflict BOOLEAN NOT NULL,
+    holder TEXT NOT NULL,
+    replies INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    moved_at {moment} NOT NULL,
+    node TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    sealed {bytes} NOT NULL,
+    PRIMARY KEY (campaign, id)
+)""",
+            "CREATE INDEX asked_round ON asked (campaign, ladder, round, rung, progress)",
+            """\
+CREATE TABLE links (
+    hash TEXT NOT NULL,
+    campaign TEXT NOT NULL,
+    person TEXT NOT NULL,
+    whose TEXT NOT NULL,
+    node TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    PRIMARY KEY (hash)
+){by_key}""",
+            "CREATE INDEX ix_links_campaign ON links (campaign)",
+            """\
+CREATE TABLE replies (
+    campaign TEXT NOT NULL,
+    id TEXT NOT NULL,
+    person TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    at {moment} NOT NULL,
+    standing TEXT NOT NULL,
+    is_conflict BOOLEAN NOT NULL,
+    settled TEXT NOT NULL,
+    node TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    sealed {bytes} NOT NULL,
+    PRIMARY KEY (campaign, id)
+)""",
+            "CREATE INDEX replies_person ON replies (campaign, person)",
+            """\
+CREATE TABLE roster (
+    generation INTEGER NOT NULL,
+    pid TEXT NOT NULL,
+    quarter TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    node TEXT NOT NULL,
+    sequence BIGINT NOT NULL,
+    sealed {bytes} NOT NULL,
+    PRIMARY KEY (generation, pid)
+)""",
         ),
     ),
 )
@@ -80,6 +170,6 @@ def due(version: int) -> Sequence[Step]:
 def migrate(connection: sa.Connection, version: int) -> None:
     """Take the steps that are due from this version on."""
     for step in due(version):
-        for statement in step.statements:
+        for statement in step.sql(connection.dialect.name):
             connection.exec_driver_sql(statement)
         connection.execute(meta.update().where(meta.c.key == "version").values(value=str(step.to)))

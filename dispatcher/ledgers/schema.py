@@ -20,7 +20,7 @@ from sqlalchemy.ext.compiler import compiles
 
 from dispatcher.model.delivery import DeliveryState
 
-VERSION = "2"
+VERSION = "3"
 """Of this schema; an older ledger is brought to it (migrations.py), a newer one is refused."""
 
 metadata = sa.MetaData()
@@ -228,6 +228,76 @@ spendings = sa.Table(
     sa.Column("cost", sa.Integer, nullable=False),
 )
 sa.Index("spendings_window", spendings.c.channel, spendings.c.at)
+
+campaigns = sa.Table(
+    "campaigns",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("opened_at", Moment, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("sealed_key", sa.LargeBinary, nullable=False),  # in no digest: it must be able to vanish
+    *_written_by(),
+)
+
+asked = sa.Table(
+    "asked",
+    metadata,
+    sa.Column("campaign", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    *(sa.Column(code, sa.Text, nullable=False) for code in ("cohort", "quarter", "facility", "restricted", "ladder")),
+    sa.Column("round", sa.Integer, nullable=False),
+    sa.Column("rung", sa.Integer, nullable=False),
+    sa.Column("progress", sa.Text, nullable=False),
+    sa.Column("standing", sa.Text, nullable=False),
+    sa.Column("is_conflict", sa.Boolean, nullable=False),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("replies", sa.Integer, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("moved_at", Moment, nullable=False),
+    *_written_by(),
+    # Last, so that counting does not read past it.
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+)
+sa.Index("asked_round", asked.c.campaign, asked.c.ladder, asked.c.round, asked.c.rung, asked.c.progress)
+
+links = sa.Table(
+    "links",
+    metadata,
+    sa.Column("hash", sa.Text, primary_key=True),
+    sa.Column("campaign", sa.Text, nullable=False, index=True),
+    sa.Column("person", sa.Text, nullable=False),
+    sa.Column("whose", sa.Text, nullable=False),
+    *_written_by(),
+    sqlite_with_rowid=False,
+)
+
+replies = sa.Table(
+    "replies",
+    metadata,
+    sa.Column("campaign", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("person", sa.Text, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("standing", sa.Text, nullable=False),
+    sa.Column("is_conflict", sa.Boolean, nullable=False),
+    sa.Column("settled", sa.Text, nullable=False),
+    *_written_by(),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+)
+sa.Index("replies_person", replies.c.campaign, replies.c.person)
+
+roster = sa.Table(
+    "roster",
+    metadata,
+    sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("pid", sa.Text, primary_key=True),
+    sa.Column("quarter", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    *_written_by(),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+)
 
 
 class _Many(sa.types.TypeDecorator[Sequence[Any]]):

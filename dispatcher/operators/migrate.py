@@ -12,6 +12,7 @@ from typing import Any
 from dispatcher.clock import SystemClock
 from dispatcher.ledgers import open_ledger
 from dispatcher.ledgers.beside import look
+from dispatcher.ledgers.copying import engine_of
 from dispatcher.ledgers.migrations import due, version_of
 from dispatcher.ledgers.schema import VERSION
 from dispatcher.model.mode import MODES
@@ -37,7 +38,8 @@ def _migrate(args: argparse.Namespace) -> int:
         shown(args, {"before": None, "now": None, "steps": []}, ["-- 台帳はまだありません (there is no ledger yet)"])
         return DONE
     steps = due(before)
-    lines = [f"-- {step.to}: {step.about}\n" + ";\n".join(step.statements) + ";" for step in steps]
+    sql = {step.to: step.sql(engine_of(site.dsn)) for step in steps}
+    lines = [f"-- {step.to}: {step.about}\n" + ";\n".join(sql[step.to]) + ";" for step in steps]
     if not args.dry_run:
         asyncio.run(_open(site.dsn, site.mode, site.node))
     head = f"-- 台帳は版 {before}、プログラムは版 {VERSION} (the ledger's version, the program's)"
@@ -45,7 +47,7 @@ def _migrate(args: argparse.Namespace) -> int:
     answer = {
         "before": before,
         "now": before if args.dry_run else int(VERSION),
-        "steps": [{"to": step.to, "about": step.about, "statements": list(step.statements)} for step in steps],
+        "steps": [{"to": step.to, "about": step.about, "statements": sql[step.to]} for step in steps],
     }
     shown(args, answer, [head, *lines, done])
     return DONE
