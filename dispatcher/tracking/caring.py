@@ -1,0 +1,163 @@
+"""What the staff's desk asks of the safety loop: whom to ask, how far it has come, who needs somebody, what was heard.
+
+tracking/confirmation.py keeps this contract; staff/welfare.py alone calls it, because every rule of who may see whom stands there.
+People come out of it unsealed. Nothing here is for a log, an event or an exception's text: names do not stand in a repr.
+
+Source: design.md §8 "Safety confirmation", "Privacy".
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from dispatcher.campaigns import Campaign
+from dispatcher.model.campaign import Answer, Progress, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Whom a campaign would ask. Nothing is written to know it."""
+
+    people: int
+    cohorts: Mapping[str, int]
+    ladders: Mapping[str, int]
+    media: Mapping[str, int]
+    """People whom each medium reaches first."""
+    by_nothing: int
+    """People without any contact of their own: they are on the visit list from the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """So many people who share all of this; the sum of all cells is everybody who is asked."""
+
+    quarter: str
+    """Code of the gazetteer."""
+    cohort: str
+    facility: str
+    """The school or nursery that they attend, by the roster's id; "" for none."""
+    is_restricted: bool
+    answer: Answer | None
+    progress: Progress
+    is_conflict: bool
+    is_visited: bool
+    """On the last rung, or held by a supporter or by staff: somebody goes there."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which people of a campaign; None: whatever it is. More than one wish holds at the same time."""
+
+    answers: frozenset[Answer | None] | None = None
+    progress: frozenset[Progress] | None = None
+    quarters: frozenset[str] | None = None
+    is_conflict: bool | None = None
+    is_restricted: bool | None = None
+    is_visit: bool | None = None
+    """Somebody has to go there: help, hurt, unreachable, or silent on the last rung."""
+
+
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    """One person of a campaign, unsealed."""
+
+    id: str
+    """Pseudonym of this campaign."""
+    version: int
+    name: str = field(repr=False)
+    kana: str = field(repr=False)
+    quarter: str = field(repr=False)
+    address: str = field(repr=False)
+    phones: tuple[str, ...] = field(repr=False)
+    language: str = field(repr=False)
+    cohorts: tuple[str, ...] = field(repr=False)
+    facility: str = field(repr=False)
+    note: str = field(repr=False)
+    """What helpers have to know: 「車いす」."""
+    has_consented: bool
+    """To supporters being told of them (災対法49条の11第2項)."""
+    is_restricted: bool
+    answer: Answer | None
+    progress: Progress
+    round: int
+    rung: int
+    is_conflict: bool
+    holder: str = field(repr=False)
+    """Who has taken the case on; "" for nobody."""
+    moved_at: datetime
+    replies: Sequence[Reply] = field(default=(), repr=False)
+    """All that was heard, oldest first; only `person` fills it in, `people` gives the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """A report of somebody whom nobody could match yet."""
+
+    id: str
+    at: datetime
+    answer: Answer = field(repr=False)
+    saw: bool
+    medium: str
+    name: str = field(repr=False)
+    birth_date: str = field(repr=False)
+    phone: str = field(repr=False)
+    quarter: str = field(repr=False)
+    details: Mapping[str, str] = field(repr=False)
+
+
+class Caring(Protocol):
+    """Raises everywhere that something is written: StorageFull, and then nothing was. An unknown campaign or person: NotFound."""
+
+    async def plan(self, *, about: str, quarters: Sequence[str], kind: str) -> Plan:
+        """Whom it would ask: everybody of the roster who lives there and belongs to a ladder of this kind."""
+        ...
+
+    async def start(self, by: str, *, about: str, quarters: Sequence[str], kind: str) -> str:
+        """Ask them; returns the campaign's id once that is durable. People are written down behind it."""
+        ...
+
+    async def re_ask(self, by: str, campaign: str, quarters: Sequence[str] = ()) -> int:
+        """A new round for everybody (of these quarters); returns its number."""
+        ...
+
+    async def close(self, by: str, campaign: str) -> None:
+        """Nobody is asked any more; the key goes 30 days later."""
+        ...
+
+    async def campaigns(self) -> Sequence[Campaign]:
+        """Newest first."""
+        ...
+
+    async def cells(self, campaign: str) -> Sequence[Cell]:
+        """Everybody, counted; of a campaign whose key is destroyed, nothing."""
+        ...
+
+    def people(self, campaign: str, wish: Wish, *, after: str = "") -> AsyncIterator[Somebody]:
+        """In the order of their ids, from the one after `after`; streamed."""
+        ...
+
+    async def person(self, campaign: str, person: str) -> Somebody:
+        """One of them with everything that was heard."""
+        ...
+
+    async def report(self, by: str, campaign: str, person: str, reply: Reply) -> None:
+        """What staff were told on the phone or saw; durable on return."""
+        ...
+
+    async def take_on(self, by: str, campaign: str, person: str) -> None:
+        """This member of staff goes, or sends somebody. Taking on what somebody has already is refused."""
+        ...
+
+    async def resolve(self, by: str, campaign: str, person: str) -> None:
+        """Nothing more is to be done for them."""
+        ...
+
+    async def unmatched(self, campaign: str) -> Sequence[Unmatched]:
+        """Reports that are open, oldest first."""
+        ...
+
+    async def match(self, by: str, campaign: str, report: str, person: str) -> None:
+        """It is about this person, or with "" about nobody of the list."""
+        ...
