@@ -11,6 +11,7 @@ staff/desk.py; how a medium is reached stands in channels/.
 Source: design.md §2.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -32,7 +33,7 @@ from dispatcher.steps.address import address
 from dispatcher.steps.approve import alert_of, fingerprint
 from dispatcher.steps.dispatch import CLOCK, dispatch, resume
 from dispatcher.steps.lint import lint
-from dispatcher.steps.render import Renderer, what_does_not_fit
+from dispatcher.steps.render import KEPT, Renderer, what_does_not_fit
 from dispatcher.steps.send import send
 
 STORY = 100_000
@@ -86,6 +87,8 @@ class Path(Generic[M]):
 
     rooms: dict[str, Room] = field(default_factory=dict)
     """Whose deliveries are theirs to attempt, by the name that stands in a key."""
+    issued: "OrderedDict[tuple[str, str], Rendering[M]]" = field(default_factory=OrderedDict)
+    """By alert and channel, lately made: an alert that was issued never changes."""
     dispatching: set[str] = field(default_factory=set)
     """Alerts that this process is writing down at this moment."""
 
@@ -175,14 +178,27 @@ class Path(Generic[M]):
                 claim.identifier, State.ENDED, Event("alert.ended", claim.identifier, {"because": "expired"})
             )
             return Attempted(claim, DeliveryEvent.TAKEN)
-        rendering = await self._rendering(claim.identifier, claim.channel)
+        rendering = await self.rendering(claim.identifier, claim.channel)
         return await send(claim, rendering, self.channels[claim.channel], self.ledger, self.clock)
 
-    async def _rendering(self, identifier: str, kind: str) -> Rendering[M]:
-        """What was approved, rendered from the CAP message that the ledger holds."""
+    async def rendering(self, identifier: str, kind: str) -> Rendering[M]:
+        """What was approved, rendered from the CAP message that the ledger holds; the same for each of an alert's batches.
+
+        Raises:
+            NotFound: no such alert.
+        """
+        kept = self.issued.get((identifier, kind))
+        if kept is None:
+            kept = self.issued[identifier, kind] = await self._rendered(identifier, kind)
+            while len(self.issued) > KEPT:
+                self.issued.popitem(last=False)
+        return kept
+
+    async def _rendered(self, identifier: str, kind: str) -> Rendering[M]:
         issued = await self.ledger.alert(identifier)
         alert = cap.read(issued.cap_xml)
         require(self.mode, alert)
+        # To ask who belongs to it costs a walk through everybody: once, and not for each batch of them.
         audience = await self.channels[kind].audience(alert.quarters)
         rendering = (await self.renderer.render(cast("Alert[M]", alert), {kind: audience}))[kind]
         if rendering.digest != issued.renderings[kind]:
