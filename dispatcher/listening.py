@@ -3,6 +3,7 @@
 Source: RFC 9112 §2.2, §9.8; RFC 7239 §7.1 (who added the last address); aiohttp "Server reference".
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,9 +12,13 @@ from ipaddress import ip_address
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from dispatcher.clock import SystemClock
+
 IDLE_S = 15.0
 LINE_BYTES = 4096
 HEADERS = 64
+_TURNS_TO_ACCEPT = 2
+"""From accept() until a connection's protocol knows of it."""
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
@@ -47,9 +52,21 @@ async def listening(application: web.Application, host: str, port: int) -> Async
         auto_decompress=False,
     )
     await runner.setup()
+    loop = asyncio.get_running_loop()
     try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-        yield runner.addresses[0][0], runner.addresses[0][1]
+        assert runner.server is not None  # it is set up
+        server = await loop.create_server(runner.server, host, port, backlog=1024)
+        try:
+            address = server.sockets[0].getsockname()
+            yield address[0], address[1]
+        finally:
+            # A server that closes while a connection is between accept() and its protocol forgets it, open and unanswered
+            # (CPython before 3.12 even fails in Server._attach): first nothing more is accepted, then it closes.
+            for listener in server.sockets:
+                loop.remove_reader(listener.fileno())
+            for _ in range(_TURNS_TO_ACCEPT):
+                await SystemClock().sleep(0)
+            server.close()
     finally:
         await runner.cleanup()
 
