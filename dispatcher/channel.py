@@ -6,12 +6,14 @@ text before a medium sees it, and no text leaves a rendering without it. What di
 Source: design.md §4 "Live and drill cannot mix", §6.
 """
 
+import asyncio
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, final
 
 from config.city import City
@@ -22,6 +24,7 @@ from dispatcher.model.audience import Audience, Destination
 from dispatcher.model.delivery import Priority, Received, Told
 from dispatcher.model.mode import M, Mode, require
 from dispatcher.model.rendering import Rendering
+from dispatcher.model.shelter import ShelterStanding
 
 S = TypeVar("S")
 
@@ -54,6 +57,30 @@ class Limits:
     breaker_open_s: float = 15.0
 
 
+class Shelters(Protocol):
+    """What is known of the city's shelters, for a medium that shows it."""
+
+    @property
+    def states(self) -> Mapping[str, ShelterStanding]:
+        """By the facility's code; one that is absent was never spoken of."""
+        ...
+
+    async def changed(self, after: int) -> int:
+        """Wait until `states` is another than at that generation (0 at the start); returns the generation."""
+        ...
+
+
+class _Unspoken:
+    """Nobody ever says anything of a shelter."""
+
+    states: Mapping[str, ShelterStanding] = MappingProxyType({})
+
+    async def changed(self, after: int) -> int:
+        del after
+        never: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        return await never
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a channel may use of the node it runs in."""
@@ -65,6 +92,7 @@ class Surroundings:
     site_url: str
     """Where residents read the site, without a trailing slash: links in other media lead there."""
     node: str = "node"
+    shelters: Shelters = field(default_factory=_Unspoken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from dispatcher.log import logger
 from dispatcher.model.mode import MODES, Drill, Live, M
 from dispatcher.operators import metrics
 from dispatcher.path import Path
+from dispatcher.residents.live import Following
 from dispatcher.staff import api, console
 from dispatcher.staff.accounts import Accounts
 from dispatcher.staff.accounts.oidc import Issuer
@@ -46,6 +47,7 @@ from dispatcher.staff.standing import Standing
 from dispatcher.steps.dispatch import CLOCK
 from dispatcher.steps.render import Renderer
 from dispatcher.tracking.acknowledgement import Acknowledgements, Returned
+from dispatcher.tracking.shelters import Shelters
 
 RETURN_LOOK_S = 0.25
 """How often those who came back are looked for."""
@@ -95,10 +97,12 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         ledger = await stack.enter_async_context(open_ledger(site.dsn, mode=mode, node=site.node, clock=clock))
         channels: dict[str, Channel[M, Any]] = {}
         returned = Returned()
+        shelters = Shelters(ledger, clock, city)
+        await shelters.read()
         for kind, settings in site.channels.items():
             folder = site.state_dir / kind
             folder.mkdir(exist_ok=True)
-            around = Surroundings(clock, city, folder, site.residents.url.rstrip("/"), site.node)
+            around = Surroundings(clock, city, folder, site.residents.url.rstrip("/"), site.node, shelters)
             channels[kind] = classes[kind](mode, settings, around)
             await stack.enter_async_context(channels[kind].open(Acknowledgements(ledger, kind, returned)))
         sender = f"{site.node}@{urlsplit(site.residents.url).hostname or 'localhost'}"
@@ -122,9 +126,14 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         desk.pictures = site.state_dir / "pictures"
         doors: list[AbstractRouteDef] = []
         pages = site.channels["website"].folder if "website" in site.channels else None
+        following = Following(pages, clock) if pages else None
+        if following:
+            doors += following.routes
         if doors or pages:
             host, port = _address(site.residents.listen)
             await stack.enter_async_context(listening(residents.application(doors, pages), host, port))
+        if following:
+            await stack.enter_async_context(following.open())
         staff = console.application(desk, accounts, path, site.control.origin)
         staff.add_subapp(api.PREFIX, api.application(api.Rooms(desk, accounts, ledger, clock, city)))
         live = staff[LIVE]
@@ -142,6 +151,7 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
             tasks.create_task(_hasten(ledger, returned, clock)),
             tasks.create_task(_resume(path, site.node)),
             tasks.create_task(standing.run()),
+            tasks.create_task(shelters.run()),
             tasks.create_task(Sources(intake, site.intake, clock).run()),
         ]
         await ledger.append(Event("node.started", "", {"mode": mode.name, "channels": sorted(channels)}))

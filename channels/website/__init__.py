@@ -36,6 +36,8 @@ log = logger(__name__)
 
 LOOK_EVERY_S = 5.0
 """How late the index may be about an alert's end."""
+AGAIN_S = 0.5
+"""Before what could not be written is tried again."""
 MAX_PAGE_BYTES = 500_000
 """Far above any real page; a text that gets there is somebody's mistake."""
 
@@ -89,7 +91,7 @@ class Website(Channel[M, Settings]):
     def open(self, inbox: Inbox) -> AbstractAsyncContextManager[object]:
         """The index and the feeds stand before the first message, so that there is something to link to and to probe.
 
-        While the node is up, what expires moves to the index's past by itself.
+        While the node is up, what expires moves to the index's past by itself, and shelters show what was said of them last.
         """
         del inbox
 
@@ -97,11 +99,15 @@ class Website(Channel[M, Settings]):
         async def opened() -> AsyncIterator[None]:
             await asyncio.to_thread(self._publisher.rebuild)
             async with asyncio.TaskGroup() as tasks:
-                following = tasks.create_task(self._follow_the_clock())
+                following = [
+                    tasks.create_task(self._follow_the_clock()),
+                    tasks.create_task(self._follow_the_shelters()),
+                ]
                 try:
                     yield
                 finally:
-                    following.cancel()
+                    for task in following:
+                        task.cancel()
 
         return opened()
 
@@ -109,10 +115,23 @@ class Website(Channel[M, Settings]):
         while True:
             await self.surroundings.clock.sleep(LOOK_EVERY_S)
             if self._publisher.is_behind_the_clock():
-                try:
-                    await asyncio.to_thread(self._publisher.rebuild)
-                except TemporaryFailure as failure:  # the disk, or another node at work: the next look finds it again
-                    log.warning("channel.failed", channel=self.kind, reason=str(failure))
+                await self._rebuild()
+
+    async def _follow_the_shelters(self) -> None:
+        generation = 0
+        while True:
+            generation = await self.surroundings.shelters.changed(generation)
+            while not await self._rebuild():
+                await self.surroundings.clock.sleep(AGAIN_S)
+
+    async def _rebuild(self) -> bool:
+        """Whether the pages that messages share say how things are now."""
+        try:
+            await asyncio.to_thread(self._publisher.rebuild)
+        except TemporaryFailure as failure:  # the disk, or another node at work
+            log.warning("channel.failed", channel=self.kind, reason=str(failure))
+            return False
+        return True
 
     async def probe(self) -> Probe:
         clock = self.surroundings.clock
@@ -169,7 +188,7 @@ class Website(Channel[M, Settings]):
     @cached_property
     def _publisher(self) -> Publisher:
         s: Surroundings = self.surroundings
-        return Publisher(self._folder, s.site_url.rstrip("/"), s.city, self.mode, s.clock)
+        return Publisher(self._folder, s.site_url.rstrip("/"), s.city, self.mode, s.clock, s.shelters)
 
 
 Kind = Website

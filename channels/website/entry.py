@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from dispatcher.model.alert import Alert, Info
 from dispatcher.model.draft import ENDING, Verb, verb_of
@@ -72,8 +72,8 @@ class Entry:
         )
 
     def in_language(self, language: str) -> Said:
-        """In this language, or in the first that there is."""
-        return next((s for s in self.said if s.language == language), self.said[0])
+        """In this language, or in the one that speaks for it."""
+        return spoken_for(self.said, language)
 
     @property
     def file_name(self) -> str:
@@ -152,6 +152,24 @@ def pages(infos: Sequence[Info]) -> tuple[tuple[str, Info], ...]:
             name, number = f"{stem}-{number}.html", number + 1
         named[name] = info
     return tuple(named.items())
+
+
+class _Spoken(Protocol):
+    @property
+    def language(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Spoken)
+
+
+def spoken_for(said: Sequence[T], language: str) -> T:
+    """What is said in this language, else in another of its kind (en-US for en), else in English, else in Japanese, else first."""
+    tags = {s.language: s for s in reversed(said)}
+    kinds = {s.language.split("-", maxsplit=1)[0]: s for s in reversed(said)}
+    if language.startswith("ja"):
+        return tags.get(language) or tags.get("ja") or said[0]
+    kind = language.split("-", maxsplit=1)[0]
+    return tags.get(language) or kinds.get(kind) or kinds.get("en") or tags.get("ja") or said[0]
 
 
 def page_name(language: str) -> str:

@@ -1,15 +1,19 @@
-"""From the messages kept to the whole site: pages, CAP, feeds, JSON and index are a function of what is kept.
+"""From the messages kept and the shelters' states to the whole site: pages, CAP, feeds, JSON and index are a function of them.
 
 A message is kept first, its entry last, so that after a crash it is there whole or not at all; then everything that it
 touches is built anew from all that is kept. Doing it again, in any order, from any number of places, gives the same site.
 
     .messages/<message>/entry.json, <page>.html, alert.xml      kept, never edited
     cap/<message>.xml  alerts/<first message>/<page>.html       derived
-    index.html easy.html en.html  feed.atom feed.rss  alerts.json
+    index.html easy.html en.html …  shelters/*.html              derived
+    feed.atom feed.rss  alerts.json shelters.json
+    live.json                                                   what all this came to: last, so that who sees it finds the rest
+    live.js sw.js embed.js site.webmanifest icon.svg            as they come with the product
 
 Source: design.md §6 website; facts.md §Website.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -18,16 +22,19 @@ from typing import Any
 from channels.website.entry import Chain, Entry, chains, file_name, page_name
 from channels.website.feeds import ATOM, RSS, Item, feeds
 from channels.website.folder import Folder
-from channels.website.pages import INDEX_LANGUAGES, index_page, with_history
-from channels.website.words import words
+from channels.website.pages import finished, index_page, shelters_page
+from channels.website.scripts import scripts
+from channels.website.shelters import SHELTERS_JSON, as_json, next_old
+from channels.website.words import LANGUAGES, words
 from config.city import City
+from dispatcher.channel import Shelters
 from dispatcher.clock import Clock
 from dispatcher.errors import ModeLeak
 from dispatcher.log import logger
 from dispatcher.model.mode import Mode
 from dispatcher.model.rendering import Rendering
 
-ENTRY, CAP, JSON = "entry.json", "alert.xml", "alerts.json"
+ENTRY, CAP, JSON, LIVE = "entry.json", "alert.xml", "alerts.json", "live.json"
 _KEPT = ".messages"
 
 log = logger(__name__)
@@ -36,12 +43,15 @@ log = logger(__name__)
 class Publisher:
     """Writes one site's folder. Every method blocks on the disk: call it in a thread."""
 
-    def __init__(self, folder: Folder, site_url: str, city: City, mode: type[Mode], clock: Clock) -> None:
+    def __init__(
+        self, folder: Folder, site_url: str, city: City, mode: type[Mode], clock: Clock, shelters: Shelters
+    ) -> None:
         self._folder = folder
         self._site_url = site_url
         self._city = city
         self._mode = mode
         self._clock = clock
+        self._shelters = shelters
         self._holds_until: datetime | None = None
 
     def publish(self, rendering: Rendering[Any]) -> tuple[bool, Mapping[str, bytes]]:
@@ -60,19 +70,27 @@ class Publisher:
             found = chains(self._entries())
             chain = next(c for c in found if any(e.identifier == rendering.identifier for e in c.entries))
             files = {f"cap/{e.file_name}.xml": self._kept(e, CAP) for e in chain.entries}
-            files |= self._chain_pages(chain) | self._overview(found)
+            now = self._clock.now()
+            files |= self._chain_pages(chain, now) | self._overview(found, now)
             for name, data in files.items():
                 self._folder.write_served(name, data)
             return is_new, files
 
     def rebuild(self) -> None:
-        """Build what every message shares; raises as `publish`."""
+        """Build what every message shares, and the pages of those that hold; raises as `publish`."""
         with self._folder.locked():
-            for name, data in self._overview(chains(self._entries())).items():
+            for name, data in scripts(self._city, self._mode).items():
+                self._folder.write_served(name, data)
+            now, found = self._clock.now(), chains(self._entries())
+            files: dict[str, bytes] = {}
+            for chain in found:
+                if chain.newest.is_active(now):
+                    files |= self._chain_pages(chain, now)
+            for name, data in (files | self._overview(found, now)).items():
                 self._folder.write_served(name, data)
 
     def is_behind_the_clock(self) -> bool:
-        """Whether the index still says of an alert that it holds, which has expired since."""
+        """Whether a page still says what time alone has changed: an alert expired, a shelter's state grew old."""
         return self._holds_until is not None and self._holds_until <= self._clock.now()
 
     def now_served(self, name: str) -> bytes | None:
@@ -99,37 +117,40 @@ class Publisher:
     def _kept(self, entry: Entry, part: str) -> bytes:
         return self._folder.read(f"{_KEPT}/{entry.file_name}/{part}") or b""
 
-    def _chain_pages(self, chain: Chain) -> dict[str, bytes]:
+    def _chain_pages(self, chain: Chain, now: datetime) -> dict[str, bytes]:
         newest = chain.newest
+        languages = {page_name(tag): tag for tag in LANGUAGES} | {said.page: said.language for said in newest.said}
+        kept = self._folder.names(f"{_KEPT}/{newest.file_name}")
         pages = {
-            f"{chain.folder}/{said.page}": with_history(self._kept(newest, said.page), chain, said.language)
-            for said in newest.said
+            f"{chain.folder}/{page}": finished(
+                self._kept(newest, page), chain, languages[page], self._city, self._shelters.states, now
+            )
+            for page in kept
+            if page in languages
         }
         # A page of an earlier message in a language that the newest has not: it must not go on saying what was.
         start = next(page for page in pages.values())
-        gone = {s.page for e in chain.entries for s in e.said} - {s.page for s in newest.said}
-        return pages | {f"{chain.folder}/{page}": start for page in gone}
+        gone = {f"{chain.folder}/{s.page}" for e in chain.entries for s in e.said} - pages.keys()
+        return pages | dict.fromkeys(gone, start)
 
-    def _overview(self, found: Sequence[Chain]) -> dict[str, bytes]:
-        now = self._clock.now()
+    def _overview(self, found: Sequence[Chain], now: datetime) -> dict[str, bytes]:
+        states = self._shelters.states
         ends = [c.newest.expires for c in found if c.newest.is_active(now) and c.newest.expires]
-        self._holds_until = min(ends, default=None)
+        grows_old = next_old(states, now)
+        self._holds_until = min([*ends, *([grows_old] if grows_old else [])], default=None)
         items = [
             Item(e, f"{c.folder}/{e.in_language('ja').page}", f"cap/{e.file_name}.xml", len(self._kept(e, CAP)))
             for c in found
             for e in c.entries
         ]
         atom, rss = feeds(items, self._site_url, self._city, self._mode)
-        indexes = {page_name(tag): tag for tag in INDEX_LANGUAGES}
-        return {
-            **{
-                name: index_page(tag, found, INDEX_LANGUAGES, self._city, self._mode, now)
-                for name, tag in indexes.items()
-            },
-            ATOM: atom,
-            RSS: rss,
-            JSON: self._json(found),
-        }
+        files = {page_name(tag): index_page(tag, found, self._city, self._mode, states, now) for tag in LANGUAGES}
+        files |= dict(shelters_page(tag, self._city, self._mode, states, now) for tag in LANGUAGES)
+        files |= {ATOM: atom, RSS: rss, JSON: self._json(found), SHELTERS_JSON: as_json(self._city, states)}
+        version = hashlib.sha256()
+        for data in files.values():
+            version.update(hashlib.sha256(data).digest())
+        return files | {LIVE: json.dumps({"version": version.hexdigest()[:16]}).encode()}
 
     def _json(self, found: Sequence[Chain]) -> bytes:
         """Every chain, newest first, with what its newest message says; times say until when, so it is true at any time."""

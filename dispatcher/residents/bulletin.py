@@ -33,6 +33,9 @@ _TYPES: Mapping[str, str] = MappingProxyType(
         ".atom": "application/atom+xml; charset=utf-8",
         ".rss": "application/rss+xml; charset=utf-8",
         ".json": "application/json",
+        ".js": "text/javascript; charset=utf-8",
+        ".svg": "image/svg+xml",
+        ".webmanifest": "application/manifest+json",
     }
 )
 """What the site consists of; anything else in the folder is not served."""
@@ -42,8 +45,8 @@ _GUARD: Mapping[str, str] = MappingProxyType(
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Content-Security-Policy": (
-            "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
-            "frame-ancestors 'none'"
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; worker-src 'self'; "
+            "manifest-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
         ),
         "Cross-Origin-Resource-Policy": "cross-origin",
         "Access-Control-Allow-Origin": "*",

@@ -15,6 +15,7 @@ from typing import Any
 
 from config import by_hand
 from config.city import City
+from config.furigana import places
 from dispatcher.clock import JST
 from dispatcher.errors import Finding
 from dispatcher.model.alert import Added, Alert, Info
@@ -24,7 +25,6 @@ from dispatcher.model.mode import MODES, Mode
 LANGUAGE = "ja"
 
 _SENTENCE = re.compile(r"[^。！？!?\n]+[。！？!?]?")
-_EASY = re.compile(r"(?P<words>[^（]+)（(?P<reading>[^）]+)）")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def prepare(alert: Alert[Any], city: City) -> ByHand:
 def _script(alert: Alert[Any], info: Info, city: City, mode: type[Mode]) -> Script:
     how = by_hand.loudspeaker()
     sentences = list(_sentences(alert, info, city, mode, how))
-    readings = _readings(city)
+    readings = places(city)
     lines = []
     for number, sentence in enumerate(sentences, 1):
         commas = len(re.findall(r"[、,　 ]", sentence))
@@ -204,16 +204,6 @@ def _split(text: str) -> Iterator[str]:
 def _shelters(alert: Alert[Any], info: Info) -> str:
     """Where to go; nowhere for what ends an order, or somebody would."""
     return "" if verb_of(alert) in ENDING else info.added(Added.SHELTERS) or ""
-
-
-def _readings(city: City) -> Mapping[str, str]:
-    """Place name → reading, the longest names first so that 大沢一丁目 is not read as 大沢 and a rest."""
-    said = [city.names, *city.groups.values(), *(quarter.names for quarter in city.quarters.values())]
-    found = {}
-    for names in said:
-        if match := _EASY.fullmatch(names.get("ja-x-easy", "")):
-            found[match["words"]] = match["reading"]
-    return dict(sorted(found.items(), key=lambda pair: -len(pair[0])))
 
 
 def _spoken(sentence: str, readings: Mapping[str, str]) -> tuple[Spoken, ...]:
