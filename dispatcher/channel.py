@@ -18,11 +18,12 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, final
 
 from config.city import City
 from dispatcher.clock import Clock
-from dispatcher.errors import ModeLeak, PermanentFailure
+from dispatcher.errors import Defect, ModeLeak, PermanentFailure
 from dispatcher.model.alert import Alert, Info
 from dispatcher.model.audience import Audience, Destination
 from dispatcher.model.delivery import Priority, Received, Told
 from dispatcher.model.mode import M, Mode, require
+from dispatcher.model.question import Heard, Question
 from dispatcher.model.rendering import Rendering
 from dispatcher.model.shelter import ShelterStanding
 
@@ -119,6 +120,10 @@ class Inbox(Protocol):
         """
         ...
 
+    async def hear(self, heard: Sequence[Heard]) -> None:
+        """Answers to a question; as `record`. The same one twice is one, and one to a question that there is not is nothing."""
+        ...
+
     def reachable(self) -> None:
         """Somebody who was out of reach can be reached again: deliveries that wait on this channel are tried at once."""
         ...
@@ -146,6 +151,8 @@ class Channel(ABC, Generic[M, S]):
     Settings: ClassVar[type[Any]]
     counts_people: ClassVar[bool] = True
     """False where the medium reaches nobody by name (a website, X, TV): shown as 数えない."""
+    asks: ClassVar[bool] = False
+    """Can put a question to people one by one."""
 
     def __init__(self, mode: type[M], settings: S, surroundings: Surroundings) -> None:
         self.mode: type[M] = mode
@@ -178,10 +185,27 @@ class Channel(ABC, Generic[M, S]):
         """
         require(self.mode, alert)
         rendering = self._render(with_banner(alert, self.mode), audience)
+        self._bears_banner(rendering)
+        return rendering
+
+    @final
+    def ask(self, question: Question[M]) -> Rendering[M]:
+        """The question in this medium's form, for `send_each`. Pure.
+
+        Raises:
+            ModeLeak: the question is of the other mode, or has a text without the banner.
+        """
+        question.require(self.mode)
+        rendering = self._ask(question)
+        self._bears_banner(rendering)
+        return rendering
+
+    def _bears_banner(self, rendering: Rendering[M]) -> None:
         for text in rendering.texts:
             if self.mode.banner(text.language).strip() not in text.words:
-                raise ModeLeak(f"{self.kind} rendered a text of {alert.identifier} without the {self.mode.word} banner")
-        return rendering
+                raise ModeLeak(
+                    f"{self.kind} rendered a text of {rendering.identifier} without the {self.mode.word} banner"
+                )
 
     @final
     async def send(self, rendering: Rendering[M], destinations: Sequence[Destination], tell: Tell) -> None:
@@ -225,6 +249,10 @@ class Channel(ABC, Generic[M, S]):
     @abstractmethod
     def _render(self, alert: Alert[M], audience: Audience) -> Rendering[M]:
         """As `render`; the texts of `alert` bear the banner already: say each one's headline or place within every piece."""
+
+    def _ask(self, question: Question[M]) -> Rendering[M]:
+        """As `ask`, where `asks`."""
+        raise Defect(f"{self.kind} was asked to put {question.identifier} to people, and cannot")
 
     @abstractmethod
     async def _send(self, rendering: Rendering[M], destinations: Sequence[Destination], tell: Tell) -> None:

@@ -27,16 +27,19 @@ from config.document import ConfigError, Problem
 from config.marks import LISTENS, OURS, PRIVATE
 from config.secret import Secret
 from config.units import Seconds
-from dispatcher.channel import Channel, Inbox, Limits, Probe, Tell, priority_of
+from dispatcher.channel import Channel, Inbox, Limits, Probe, Recipient, Tell, priority_of
 from dispatcher.errors import Finding
 from dispatcher.model.alert import Added, Alert, Info
 from dispatcher.model.audience import Audience, Destination
 from dispatcher.model.delivery import Outcome, Told
 from dispatcher.model.draft import ENDING, verb_of
 from dispatcher.model.mode import M
+from dispatcher.model.question import Question
 from dispatcher.model.rendering import Part, Rendering, Text
 
 NOTICE = "notice.json"
+ASK = "ask"
+"""What a question says of itself where an alert says its verb."""
 LONGEST_LIFE = timedelta(hours=24)
 """Of a notice whose alert does not say when it ends."""
 
@@ -155,6 +158,7 @@ class IpTerminal(Channel[M, Settings]):
     kind: ClassVar[str] = "ip_terminal"
     title: ClassVar[str] = "IP 告知端末"
     Settings: ClassVar[type[Any]] = Settings
+    asks: ClassVar[bool] = True
 
     @cached_property
     def _signer(self) -> Signer:
@@ -290,13 +294,53 @@ class IpTerminal(Channel[M, Settings]):
             contact=info.contact or "",
         )
 
+    def _ask(self, question: Question[M]) -> Rendering[M]:
+        words = tuple(
+            Words(
+                language=asking.language,
+                event=asking.title,
+                headline=asking.title,
+                place=asking.about,
+                text=asking.body,
+                instruction=asking.note,
+                buttons=(asking.ok, asking.hurt, asking.help),
+            )
+            for asking in question.said
+        )
+        notice = Notice(
+            mid=question.identifier,
+            thread=question.campaign,
+            seq=round(question.asked_at.timestamp() * 1_000_000),
+            verb=ASK,
+            status=question.status,
+            priority=max(1, question.priority),
+            level=None,
+            sent=question.asked_at,
+            expires=question.answer_until,
+            words=words,
+        )
+        return Rendering(
+            channel=self.kind,
+            identifier=question.identifier,
+            status=question.status,
+            texts=tuple(Text(w.language, w.whole) for w in words),
+            parts=(Part(NOTICE, "application/json", self._signer.sign(notice)),),
+        )
+
     async def _send(self, rendering: Rendering[M], destinations: Sequence[Destination], tell: Tell) -> None:
+        await self._offer(rendering, [destination.address for destination in destinations], tell)
+
+    async def _send_each(self, rendering: Rendering[M], recipients: Sequence[Recipient], tell: Tell) -> None:
+        # Everybody at one terminal reads the same notice; the second time, the terminal has it already and stays silent.
+        await self._offer(rendering, [recipient.address for recipient in recipients], tell)
+
+    async def _offer(self, rendering: Rendering[M], addresses: Sequence[str], tell: Tell) -> None:
         tids = []
-        for destination in destinations:
-            if destination.address in self._register.terminals:
-                tids.append(destination.address)
+        for address in addresses:
+            if address in self._register.terminals:
+                tids.append(address)
             else:
-                tell(Told(destination.address, Outcome.PERMANENT, "この端末は登録にありません"))
+                tell(Told(address, Outcome.PERMANENT, "この端末は登録にありません"))
         await self._endpoint.send(rendering.identifier, rendering.part(NOTICE), tids, tell, self.settings.wait)
 
 

@@ -51,7 +51,8 @@ MOST_PACKETS_PER_S: Final = 500
 LONGEST_CLIENT_ID: Final = 64
 _PUBACK: Final = encode(PubAck(1), 4)[:2]
 """Before the packet id, in both versions, where all is well."""
-_RECEIPT: Final = Up.RECEIPT.value
+_SEALED: Final = frozenset({Up.RECEIPT.value, Up.ANSWER.value})
+_ANSWER: Final = Up.ANSWER.value
 _SAYINGS: Final = frozenset({Up.STATE.value, Up.HEARTBEAT.value})
 _OLD_CODES: Final[Mapping[Reason, int]] = MappingProxyType(
     {
@@ -308,9 +309,9 @@ class Connection(asyncio.Protocol):
         owner, _, what = packet.topic.rpartition("/")
         if owner != up_topic(tid):
             return self._rejected(packet, Reason.NOT_AUTHORIZED, "published to a topic that is not its own")
-        if what == _RECEIPT:
+        if what in _SEALED:
             try:
-                receipt = read_receipt(packet.payload, tid, self.terminal.mac_key)
+                receipt = read_receipt(packet.payload, tid, self.terminal.mac_key, is_answer=what == _ANSWER)
             except Forged as forged:
                 return self._rejected(packet, Reason.PAYLOAD_FORMAT_INVALID, str(forged))
             if not self._endpoint.is_plausible(receipt):

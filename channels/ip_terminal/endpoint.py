@@ -14,13 +14,13 @@ import contextlib
 import itertools
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from channels.ip_terminal.connection import Connection
-from channels.ip_terminal.notice import State, TerminalReceipt, Up
+from channels.ip_terminal.notice import ANSWERS, State, TerminalReceipt, Up
 from channels.ip_terminal.packets import Connect, Reason, ToMany
 from channels.ip_terminal.register import BadRegister, Register, Registered
 from config.units import Bytes, Seconds
@@ -28,8 +28,11 @@ from dispatcher.channel import Inbox
 from dispatcher.clock import Clock
 from dispatcher.errors import StorageFull
 from dispatcher.log import logger
+from dispatcher.model.campaign import Answer
 from dispatcher.model.delivery import Outcome, Receipt, Received, Told
+from dispatcher.model.question import Heard
 
+S = TypeVar("S")
 LOOK_EVERY_S: Final = 1.0
 """How often the endpoint looks for connections whose patience has run out."""
 FULL_PAUSE_S: Final = 0.5
@@ -48,9 +51,10 @@ MOST_UNHEARD_OF: Final = 64
 terminal in a thief's hand could otherwise fill the ledger with messages that never were."""
 UNHEARD_OF_WINDOW_S: Final = 3600.0
 
-_Lot = list[tuple[Connection, int, Received]]
-"""Receipts with where they came from and their packet id."""
-_SAYS: Final = {state: Receipt(state.value) for state in State}
+_Lot = list[tuple[Connection, int, Received | Heard]]
+"""Receipts and answers with where they came from and their packet id."""
+_SAYS: Final = {state: Receipt(state.value) for state in State if state not in ANSWERS}
+_MEANS: Final = {State.SAFE: Answer.OK, State.INJURED: Answer.HURT, State.RESCUE: Answer.HELP}
 
 log = logger("channels.ip_terminal")
 
@@ -336,8 +340,12 @@ class Endpoint:
         return self._unheard_of[receipt.tid] <= MOST_UNHEARD_OF
 
     def receipt(self, connection: Connection, packet_id: int, receipt: TerminalReceipt) -> None:
-        received = Received(receipt.mid, self._kind, receipt.tid, _SAYS[receipt.state], receipt.at)
-        self._receipts.append((connection, packet_id, received))
+        said: Received | Heard
+        if receipt.state in ANSWERS:
+            said = Heard(receipt.mid, self._kind, receipt.tid, _MEANS[receipt.state], receipt.at)
+        else:
+            said = Received(receipt.mid, self._kind, receipt.tid, _SAYS[receipt.state], receipt.at)
+        self._receipts.append((connection, packet_id, said))
         self._have_receipts.set()
 
     async def _recording(self, inbox: Inbox) -> None:
@@ -363,21 +371,30 @@ class Endpoint:
         return lot
 
     async def _make_durable(self, inbox: Inbox, lot: _Lot) -> None:
-        received = [received for _, _, received in lot]
+        received = [said for _, _, said in lot if isinstance(said, Received)]
+        heard = [said for _, _, said in lot if isinstance(said, Heard)]
+        if heard:
+            await self._insist(inbox.hear, heard)
+        if received:
+            await self._insist(inbox.record, received)
+
+    async def _insist(self, keep: Callable[[Sequence[S]], Awaitable[None]], said: Sequence[S]) -> None:
         while True:
             try:
-                return await inbox.record(received)
+                await keep(said)
             except StorageFull:
                 # Not acknowledged, not forgotten: connections that have sent their share are not read from.
                 await self._clock.sleep(FULL_PAUSE_S)
+            else:
+                return
 
     def _acknowledge(self, lot: _Lot) -> None:
         for connection, packet_id, received in lot:
             connection.recorded(packet_id)
             self._prove(received)
 
-    def _prove(self, received: Received) -> None:
-        """A receipt proves what QoS 0 could not."""
+    def _prove(self, received: Received | Heard) -> None:
+        """A receipt (and an answer) proves what QoS 0 could not."""
         for connection in self._by_tid.get(received.address, ()):
             if connection.blind and received.identifier in connection.blind:
                 connection.blind[received.identifier] = True

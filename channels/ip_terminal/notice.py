@@ -31,6 +31,8 @@ LARGEST_NOTICE_BYTES: Final = 65_536
 MOST_SIGNATURES: Final = 5
 """On one notice: the current key's, and those of the keys that it replaced."""
 LARGEST_RECEIPT_BYTES: Final = 1_024
+BUTTONS: Final = ("safe", "injured", "rescue")
+"""無事, けが, 助けて: what the labels of a question are named by, and what an answer says (State)."""
 LONGEST_ID: Final = 200
 """Characters of an alert's identifier."""
 
@@ -66,6 +68,8 @@ class Up(StrEnum):
     """What a terminal may publish, the last level of `mt/1/up/{tid}/…`."""
 
     RECEIPT = "rcpt"
+    ANSWER = "ans"
+    """An answer to a question, sealed as a receipt is."""
     STATE = "state"
     """Retained, and the will: `online`, `offline`, or words like `battery 40 %`."""
     HEARTBEAT = "hb"
@@ -90,6 +94,8 @@ class Words:
     shelters: str = ""
     sender: str = ""
     contact: str = ""
+    buttons: "tuple[str, str, str] | None" = None
+    """Of a question: what stands on the buttons safe, injured, rescue. None: the message asks nothing."""
 
     @property
     def whole(self) -> str:
@@ -109,7 +115,7 @@ class Notice:
     seq: int
     """Microseconds since 1970 of `sent`: higher is newer, within a thread."""
     verb: str
-    """issue, update, correct, lift, retract (model/draft.py Verb)."""
+    """issue, update, correct, lift, retract (model/draft.py Verb), or ask."""
     status: str
     """CAP status: Actual or Exercise."""
     priority: int
@@ -145,6 +151,7 @@ class Notice:
                     "shelters": w.shelters,
                     "sender": w.sender,
                     "contact": w.contact,
+                    **({} if w.buttons is None else {"ask": dict(zip(BUTTONS, w.buttons, strict=True))}),
                 }
                 for w in self.words
             ],
@@ -256,10 +263,16 @@ def _notice(values: Mapping[str, Any]) -> Notice:
                 shelters=_text(info["shelters"]),
                 sender=_text(info["sender"]),
                 contact=_text(info["contact"]),
+                buttons=_buttons(info["ask"]) if "ask" in info else None,
             )
             for info in values["info"]
         ),
     )
+
+
+def _buttons(labels: Any) -> tuple[str, str, str]:
+    safe, injured, rescue = (_text(labels[button]) for button in BUTTONS)
+    return safe, injured, rescue
 
 
 # -- the receipt ---------------------------------------------------------------------------------------------------
@@ -271,10 +284,20 @@ class State(StrEnum):
     DELIVERED = "delivered"
     DISPLAYED = "displayed"
     ACKNOWLEDGED = "acknowledged"
+    SAFE = "safe"
+    INJURED = "injured"
+    RESCUE = "rescue"
+
+
+ANSWERS: Final = frozenset({State.SAFE, State.INJURED, State.RESCUE})
+"""States that answer a question, and come by `Up.ANSWER`; all others are receipts."""
 
 
 class TerminalReceipt(NamedTuple):
-    """One receipt, unique by (mid, tid, state): a repeat of it changes nothing, so a replay by a thief does not either."""
+    """One receipt or answer, unique by (mid, tid, state), an answer also by its time.
+
+    A repeat of it changes nothing, so a replay by a thief does not either.
+    """
 
     mid: str
     tid: str
@@ -296,11 +319,11 @@ class TerminalReceipt(NamedTuple):
         return head + _receipt_tail(_mac(mac_key, head))
 
 
-def read_receipt(payload: bytes, tid: str, mac_key: bytes) -> TerminalReceipt:
-    """What terminal `tid` says.
+def read_receipt(payload: bytes, tid: str, mac_key: bytes, *, is_answer: bool = False) -> TerminalReceipt:
+    """What terminal `tid` says: a receipt, or an answer where one is expected.
 
     Raises:
-        Forged: not sealed with its key, another terminal's, or no receipt at all.
+        Forged: not sealed with its key, another terminal's, or not what was expected.
     """
     if len(payload) > LARGEST_RECEIPT_BYTES:
         raise Forged(f"a receipt of more than {LARGEST_RECEIPT_BYTES} bytes")
@@ -322,6 +345,8 @@ def read_receipt(payload: bytes, tid: str, mac_key: bytes) -> TerminalReceipt:
         raise Forged("sealed, and yet no receipt") from error
     if not is_possible or receipt.tid != tid or end != len(text):
         raise Forged("sealed, and yet a receipt of another terminal or of no message")
+    if (receipt.state in ANSWERS) != is_answer:
+        raise Forged("a receipt where an answer belongs, or an answer where a receipt does")
     return receipt
 
 

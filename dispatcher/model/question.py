@@ -8,16 +8,18 @@ Source: design.md §8; §4 "【訓練】 is put on every text".
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
 from dispatcher.errors import ModeLeak
+from dispatcher.model.campaign import Answer
 from dispatcher.model.delivery import Priority
 from dispatcher.model.mode import Mode
 
 Mark_co = TypeVar("Mark_co", covariant=True)
+LONGEST_PLACE = 9
 
 
 class Kind(StrEnum):
@@ -51,8 +53,10 @@ class Asking:
 class Question(Generic[Mark_co]):
     """`Question[Live]` or `Question[Drill]`. Texts bear the mode's banner: `marked` puts it there."""
 
-    identifier: str
-    """The campaign's."""
+    campaign: str
+    round: int
+    """1, and one more with each asking anew."""
+    rung: int
     status: str
     """CAP status of the mode: what the channel's door compares with its own."""
     about: str
@@ -60,8 +64,14 @@ class Question(Generic[Mark_co]):
     kind: Kind
     priority: Priority
     asked_at: datetime
+    """When this rung of this round was due."""
     answer_until: datetime
     said: tuple[Asking, ...]
+
+    @property
+    def identifier(self) -> str:
+        """Of this asking: a reminder is another message than the question, and the same one after a crash."""
+        return f"{self.campaign}/{self.round}.{self.rung}"
 
     def in_language(self, *languages: str) -> Asking:
         """The question in one of these, in this order of preference; else the first there is."""
@@ -75,6 +85,32 @@ class Question(Generic[Mark_co]):
             banner = mode.banner(asking.language).strip()
             if banner not in asking.title or banner not in asking.body:
                 raise ModeLeak(f"{self.identifier} asks in {asking.language} without the {mode.word} banner")
+
+
+def campaign_of(identifier: str) -> tuple[str, int]:
+    """Campaign and round of a question's identifier.
+
+    Raises:
+        ValueError: it is none.
+    """
+    campaign, _, place = identifier.rpartition("/")
+    number, point, rung = place.partition(".")
+    if not campaign or not point or not rung.isdecimal() or len(place) > LONGEST_PLACE:
+        raise ValueError("no question has this identifier")
+    return campaign, int(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An answer that came back over the medium itself: a button of a terminal."""
+
+    identifier: str
+    """The question's."""
+    channel: str
+    address: str = field(repr=False)
+    answer: Answer = field(repr=False)
+    at: datetime
+    """When the device says that it was pressed."""
 
 
 def marked(said: Sequence[Asking], mode: type[Mode]) -> tuple[Asking, ...]:
