@@ -12,9 +12,10 @@ Source: RFC 6726 §3.3 (FDT instances), RFC 5775 §3 (carousel sessions); facts.
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
 from multicast import code, fdt, manifest, packet
@@ -110,13 +111,20 @@ class Carousel:
         """Nothing is shown and no cancellation holds: there is nothing to say until the next change."""
         return not self._beats
 
-    def show(self, notice: Notice, files: Sequence[tuple[Content, Encoded]]) -> Manifest | None:
-        """Carry this notice from the next packet on, in place of one with the same identifier.
+    def show(
+        self,
+        notice: Notice,
+        files: Sequence[tuple[Content, Encoded]],
+        replaces: Mapping[str, datetime] = MappingProxyType({}),
+    ) -> Manifest | None:
+        """Carry this notice from the next packet on, in place of one with the same identifier and of those that it replaces.
 
-        Returns the manifest that announces it; None on a plain session.
+        Those are withdrawn by the same manifest, each until its time: there is no moment with both or with neither, and
+        the room that they leave is there for it. Returns the manifest that announces it; None on a plain session.
 
         Raises:
-            ValueError: already expired, too many objects, or a text that a manifest does not take. Nothing has changed.
+            manifest.Full: no room for its objects.
+            ValueError: already expired, or a text that a manifest does not take. In either case nothing has changed.
         """
         if notice.expires.timestamp() <= self._wall():
             raise ValueError(f"{notice.identifier}: expired {notice.expires.isoformat()}")
@@ -130,9 +138,10 @@ class Carousel:
             objects.append((line, _Object(self, toi, oti, encoded.symbols)))
             unpacked = length if content.unpacked_bytes is None else content.unpacked_bytes
             entries.append(Entry(toi, content.name, content.media_type, length, encoded.sha256, unpacked))
-        shown = {**self._shown, notice.identifier: (replace(notice, entries=tuple(entries)), tuple(objects))}
-        cancels = {k: v for k, v in self._cancels.items() if k != notice.identifier}
-        return self._announce(shown, cancels)
+        shown = {k: v for k, v in self._shown.items() if k not in replaces}
+        shown[notice.identifier] = (replace(notice, entries=tuple(entries)), tuple(objects))
+        cancels = {k: v for k, v in {**self._cancels, **replaces}.items() if k != notice.identifier}
+        return self._announce(shown, _newest(cancels))
 
     def withdraw(self, identifier: str, *, cancelled_until: datetime | None = None) -> Manifest | None:
         """Carry this notice no more; with `cancelled_until`, tell those who have it to hide it, until then.
@@ -143,7 +152,7 @@ class Carousel:
         cancels = dict(self._cancels)
         if cancelled_until is not None:
             cancels[identifier] = cancelled_until
-        return self._announce(shown, cancels)
+        return self._announce(shown, _newest(cancels))
 
     def next(self, now_s: float) -> bytes | None:
         """The datagram for this slot, or None when nothing is due. `now_s` is a monotonic time in seconds.
@@ -244,6 +253,11 @@ class Carousel:
         # Half an interval apart, one burst of losses seldom takes both the manifest and the FDT.
         phase_s = self._interval_s / 2 if self._key else 0.0
         return _Beat(carrier, min(oti.source_symbols, _PACKETS_A_BEAT), phase_s)
+
+
+def _newest(cancels: dict[str, datetime]) -> dict[str, datetime]:
+    """As many as a manifest names. One withdrawn earlier is in no manifest any more, which hides it as well."""
+    return dict(list(cancels.items())[-manifest.MAX_CANCELS :])
 
 
 def _snug(length: int, most: int) -> int:

@@ -38,6 +38,10 @@ class BadManifest(ValueError):  # noqa: N818 - says what was seen
     """Not a manifest, or one that is not believed; the text says why."""
 
 
+class Full(BadManifest):
+    """More than one manifest names; with less, it is written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One object of a notice. `name` is what the sender calls it, never a path. `unpacked_bytes` is the length unless zipped."""
@@ -91,17 +95,20 @@ def write(manifest: Manifest, key: SenderKey) -> bytes:
     """The manifest, signed.
 
     Raises:
+        Full: too many objects, or too long.
         BadManifest: the key is for another status, or a value is outside what `read` accepts.
     """
     if manifest.status != key.status:
         raise BadManifest(f"a key for {key.status} does not sign what is {manifest.status}")
+    if (count := sum(len(notice.entries) for notice in manifest.notices)) > MAX_OBJECTS:
+        raise Full(f"{count} objects; accepted are {MAX_OBJECTS}")
     body = json.dumps(_plain(manifest), ensure_ascii=False, separators=(",", ":")).encode()
     _manifest(json.loads(body))
     certificate = base64.b64encode(key.certificate.write()) if key.certificate else b""
     signature = base64.b64encode(key.sign(_MAGIC + body))
     data = b"".join((_MAGIC, certificate, b"\n", signature, b"\n", body))
     if len(data) > MAX_MANIFEST_BYTES:
-        raise BadManifest(f"{len(data):,} bytes; accepted are {MAX_MANIFEST_BYTES:,}")
+        raise Full(f"{len(data):,} bytes; accepted are {MAX_MANIFEST_BYTES:,}")
     return data
 
 

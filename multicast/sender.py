@@ -12,10 +12,11 @@ import asyncio
 import multiprocessing
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 from multicast import udp
@@ -51,15 +52,20 @@ class Sender:
         """What is being said. Change it through `show` and `withdraw`."""
         return self._carousel
 
-    async def show(self, notice: Notice, contents: Sequence[Content]) -> Manifest | None:
-        """Carry the notice from now on, in place of one with the same identifier. Returns what announces it, not yet sent.
+    async def show(
+        self, notice: Notice, contents: Sequence[Content], replaces: Mapping[str, datetime] = MappingProxyType({})
+    ) -> Manifest | None:
+        """Carry the notice from now on, in place of one with the same identifier and of those that it replaces.
+
+        Returns what announces it, not yet sent. See `Carousel.show`.
 
         Raises:
             code.Unencodable: a file is empty or longer than 10,000,000 bytes.
-            ValueError: expired, too many objects, or a text that a manifest does not take.
+            manifest.Full: no room for its objects.
+            ValueError: expired, or a text that a manifest does not take.
         """
         encoded = [await _encode(content.content, self._carousel.symbol_bytes) for content in contents]
-        manifest = self._carousel.show(notice, list(zip(contents, encoded, strict=True)))
+        manifest = self._carousel.show(notice, list(zip(contents, encoded, strict=True)), replaces)
         self._changed.set()
         return manifest
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from channels.wifi_multicast.inlet import inlet
-from channels.wifi_multicast.item import AIR, Announcement, Item, Shelf
+from channels.wifi_multicast.item import AIR, PAGE, Announcement, Item, Shelf
 from channels.wifi_multicast.page import page, plain, standing
 from channels.wifi_multicast.station import Air, Station
 from config.document import ConfigError, Problem
@@ -43,7 +43,6 @@ MAX_FILE_BYTES = 200_000
 """At a quarter of the airtime 200 KB take 1 s to 1,000 phones at 12 Mbit/s (facts.md)."""
 LOOK_EVERY_S = 1.0
 """How late what has ended leaves the disk; receivers drop it by themselves."""
-VERIFIED = "監視受信機が全ファイルを確かめました (verified)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,7 +218,10 @@ class WifiMulticast(Channel[M, Settings]):
         new = sorted(verified - self._recorded)
         if new:
             at = datetime.fromtimestamp(said.at_s, JST)
-            await inbox.record([Received(i, self.kind, name, Receipt.DELIVERED, at, VERIFIED) for name, i in new])
+            words = station.verified
+            await inbox.record(
+                [Received(i, self.kind, name, Receipt.DELIVERED, at, words(self._air.items[i])) for name, i in new]
+            )
             self._recorded.update(new)
 
     async def _follow_the_clock(self) -> None:
@@ -282,7 +284,7 @@ class WifiMulticast(Channel[M, Settings]):
             raise InvalidInput([Finding("expires", "いつまで流すかが決まりません (no end, so no end to the carousel)")])
         texts: tuple[Text, ...] = tuple(Text(info.language, plain(info)) for info in standing(alert))
         parts = [
-            Part("index.html", "text/html; charset=utf-8", page(standing(alert))),
+            Part(PAGE, "text/html; charset=utf-8", page(standing(alert))),
             Part("alert.xml", cap.MEDIA_TYPE, cap.write(alert)),
             *(Part(f"notice-{t.language}.txt", "text/plain; charset=utf-8", t.words.encode()) for t in texts),
             Part(AIR, "application/json", Announcement.of(alert, alert.expires).to_bytes()),
@@ -321,7 +323,7 @@ class WifiMulticast(Channel[M, Settings]):
                             tell(Told(address, Outcome.PERMANENT, "この駅は設定にありません (no such station)"))
                             del waiting[address]
                         elif here.has_verified(item):
-                            tell(Told(address, Outcome.TAKEN, VERIFIED))
+                            tell(Told(address, Outcome.TAKEN, here.verified(item)))
                             del waiting[address]
                     if waiting:
                         await self._heard.wait()

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,8 @@ from dispatcher.model.rendering import Part, Rendering
 
 AIR = "air.json"
 """The part of a rendering that goes on no air: what its announcement says."""
+PAGE = "index.html"
+"""The file that says everything by itself."""
 
 log = logger(__name__)
 
@@ -69,6 +71,11 @@ class Item:
     def digests(self) -> frozenset[str]:
         """SHA-256 of each file: what a station must hold."""
         return frozenset(hashlib.sha256(part.data).hexdigest() for part in self.files)
+
+    @property
+    def page_alone(self) -> "Item":
+        """The same, told by its page only."""
+        return replace(self, files=tuple(part for part in self.files if part.name == PAGE))
 
     @property
     def expires(self) -> datetime:

@@ -14,12 +14,16 @@ from dispatcher.clock import Clock
 from multicast import udp
 from multicast.carousel import Content
 from multicast.keys import SenderKey
-from multicast.manifest import Notice
+from multicast.manifest import Full, Notice
 from multicast.report import Report
 from multicast.sender import Sender, open_sender
 
 AGAIN_S = 1.0
 """Until an interface that was not there is looked for again, and what found no room is offered again."""
+VERIFIED = "監視受信機が全ファイルを確かめました (verified)"
+PAGE_VERIFIED = (
+    "監視受信機がページを確かめました。多数のためページだけを流しています (page verified; no room for more files)"
+)
 
 
 class Air:
@@ -60,6 +64,8 @@ class Station:
         """When its monitoring receiver was last heard, on the clock's monotonic time."""
         self.refused: dict[str, str] = {}
         """By identifier: why the carousel does not take it, in the carousel's words. It is offered again."""
+        self._carried: dict[str, Item] = {}
+        """By identifier, the oldest first: what is on the air here, of some the page alone."""
         self._report: Report | None = None
         self._endpoint = endpoint
         self._tsi = tsi
@@ -79,12 +85,22 @@ class Station:
         self.reported_s = self._clock.monotonic()
 
     def has_verified(self, item: Item) -> bool:
-        """Its receiver holds every file of the item, and nothing that the item replaces."""
-        if self._report is None:
+        """Its receiver holds every file of the item that is on the air here, and nothing that the item replaces."""
+        carried = self._carries(item)
+        if self._report is None or carried is None:
             return False
         held = self._report.holds
-        is_whole = item.digests <= held.get(item.said.identifier, frozenset())
+        is_whole = carried.digests <= held.get(item.said.identifier, frozenset())
         return is_whole and not any(earlier in held for earlier in item.said.replaces)
+
+    def verified(self, item: Item) -> str:
+        """What `has_verified` claims, in words."""
+        carried = self._carries(item)
+        return PAGE_VERIFIED if carried and len(carried.files) < len(item.files) else VERIFIED
+
+    def _carries(self, item: Item) -> Item | None:
+        carried = self._carried.get(item.said.identifier)
+        return carried if carried and carried.said == item.said and carried.digests <= item.digests else None
 
     @property
     def said_s(self) -> int:
@@ -118,42 +134,56 @@ class Station:
 
     async def _keep(self, sender: Sender) -> None:
         """Returns when nothing leaves: an interface that has gone and come back needs a new socket."""
-        shown: dict[str, Item] = {}
+        self._carried = {}
         withdrawn: dict[str, datetime] = {}
         while sender.fault is None:
             self._changed.clear()
-            # The new one first: nobody is left between an order taken off and its 取消 not yet there.
             # What replaces goes before what does not: where room is short, a 取消 must not wait behind an order.
-            for identifier, item in sorted(self._air.items.items(), key=lambda pair: not pair[1].said.replaces):
-                if shown.get(identifier) != item and await self._show(sender, item):
-                    shown[identifier] = item
+            for item in sorted(self._air.items.values(), key=lambda item: not item.said.replaces):
+                if not self._carries(item):
+                    withdrawn |= await self._show(sender, item)
             self.refused = {i: why for i, why in self.refused.items() if i in self._air.items}
-            for identifier in shown.keys() - self._air.items.keys():
-                del shown[identifier]
-                _withdraw(sender, identifier, self._air.withdrawn.get(identifier))
+            for identifier in self._carried.keys() - self._air.items.keys():
+                del self._carried[identifier]
+                sender.withdraw(identifier, cancelled_until=self._air.withdrawn.get(identifier))
             for identifier, until in self._air.withdrawn.items():
                 if withdrawn.get(identifier) != until:
-                    _withdraw(sender, identifier, until)
+                    sender.withdraw(identifier, cancelled_until=until)
             withdrawn = dict(self._air.withdrawn)
             with suppress(TimeoutError):
                 async with asyncio.timeout(AGAIN_S):
                     await self._changed.wait()
 
-    async def _show(self, sender: Sender, item: Item) -> bool:
-        try:
-            await sender.show(_notice(item), _contents(item))
-        except ValueError as error:  # it has just expired, or the manifest is full: others are none the worse
-            self.refused[item.said.identifier] = str(error)
-            return False
-        self.refused.pop(item.said.identifier, None)
-        return True
+    async def _show(self, sender: Sender, item: Item) -> dict[str, datetime]:
+        """Returns what it has withdrawn. Where there is no room, the oldest keep their page alone; then so does this one."""
+        identifier = item.said.identifier
+        gone = {earlier: until for earlier in item.said.replaces if (until := self._air.withdrawn.get(earlier))}
+        whole = [i for i, carried in self._carried.items() if len(carried.files) > 1 and i not in {identifier, *gone}]
+        offered = item
+        while True:
+            try:
+                await sender.show(_notice(offered), _contents(offered), gone)
+            except Full as full:
+                if whole:
+                    await self._shrink(sender, self._carried[whole.pop(0)].page_alone)
+                elif len(offered.files) > 1:
+                    offered = item.page_alone
+                else:
+                    self.refused[identifier] = str(full)
+                    return {}
+            except ValueError as error:  # it has just expired: others are none the worse
+                self.refused[identifier] = str(error)
+                return {}
+            else:
+                self.refused.pop(identifier, None)
+                self._carried = {i: carried for i, carried in self._carried.items() if i not in gone}
+                self._carried[identifier] = offered
+                return gone
 
-
-def _withdraw(sender: Sender, identifier: str, until: datetime | None) -> None:
-    try:
-        sender.withdraw(identifier, cancelled_until=until)
-    except ValueError:  # the list of what was withdrawn is full: it leaves the air all the same
-        sender.withdraw(identifier)
+    async def _shrink(self, sender: Sender, page: Item) -> None:
+        with suppress(ValueError):  # it has just expired, and leaves by itself
+            await sender.show(_notice(page), _contents(page))
+            self._carried[page.said.identifier] = page
 
 
 def _notice(item: Item) -> Notice:

@@ -22,6 +22,8 @@ import aiohttp
 import pytest
 
 from channels.wifi_multicast import Kind, Place, Settings, WifiMulticast
+from channels.wifi_multicast.item import Announcement, Item
+from channels.wifi_multicast.station import Air, Station
 from config.cities import load
 from config.document import ConfigError
 from config.secret import Secret
@@ -30,7 +32,7 @@ from dispatcher.clock import ManualClock, SystemClock
 from dispatcher.errors import ModeLeak
 from dispatcher.model.delivery import Outcome, Receipt
 from dispatcher.model.mode import Drill, Live
-from dispatcher.model.rendering import Rendering
+from dispatcher.model.rendering import Part, Rendering
 from drills.world.ports import free_port
 from drills.world.wifi_multicast import STATIONS, World
 from multicast import report, udp
@@ -472,18 +474,47 @@ async def test_what_a_station_verified_is_kept_as_its_receipt_once(rig):
     )
 
 
-async def test_what_the_carousel_has_no_room_for_says_so_and_a_retraction_makes_its_own_room(rig):
-    """A manifest names 63 files; each of these orders has five. The one that found no room does not take the 取消's."""
-    crowd = [replace(ORDER, identifier=f"mitaka-20260914-1{n:03d}") for n in range(12)]
+async def test_in_a_long_night_every_order_is_on_the_air_and_so_is_every_retraction(rig):
+    """A manifest names 63 files and each of these orders has five: the oldest keep their page alone, which says everything."""
+    crowd = [replace(ORDER, identifier=f"mitaka-20260914-1{n:03d}") for n in range(30)]
     audience = await rig.channel.audience(OSAWA)
     to = await members(rig.channel)
+    for alerts in (crowd, [retraction(alert) for alert in crowd]):
+        async with asyncio.TaskGroup() as tasks:
+            for alert in alerts:
+                tasks.create_task(until_taken(rig.channel, rig.channel.render(alert, audience), to))
+        current = {alert.identifier for alert in alerts}
+        for monitor in rig.world.monitors:
+            await until(lambda monitor=monitor, current=current: set(monitor.report().holds) == current)
+            for notice in monitor.manifest.notices:
+                assert "index.html" in {entry.name for entry in notice.entries}
+                page = rig.state_dir.parent / "world" / "received"
+                assert len(list(page.glob(f"*/{notice.identifier}/index.html"))) == len(STATIONS)
+    told = await attempt(rig.channel, rig.channel.render(retraction(crowd[0]), audience), to)
+    assert all("ページだけ" in t.words for t in told)
+
+
+async def test_what_finds_no_room_at_all_says_so_and_a_retraction_takes_the_room_of_what_it_retracts(rig):
+    """64 orders of one page each, on a station of its own."""
+    key = SenderKey.generate("Exercise", now_s=wall())
+    air = Air()
+    station = Station("mitaka", rig.world.endpoint(0), 2, 5_000_000, key, air, CLOCK)
+
+    def page(name: str, *replaces: str) -> Item:
+        said = Announcement(name, "Severe", (), (SENT + timedelta(hours=12)).isoformat(), replaces)
+        return Item(said, "Exercise", (Part("index.html", "text/html", name.encode()),))
+
     async with asyncio.TaskGroup() as tasks:
-        for alert in crowd:
-            tasks.create_task(attempt(rig.channel, rig.channel.render(alert, audience), to))
-    told = await attempt(rig.channel, rig.channel.render(ORDER, audience), to)
-    assert {t.outcome for t in told} == {Outcome.TEMPORARY}
-    assert all("63" in t.words for t in told)
-    assert len(await until_taken(rig.channel, rig.channel.render(retraction(crowd[0]), audience), to)) == len(STATIONS)
+        for number in range(64):
+            air.put(page(f"order-{number}"))
+        running = tasks.create_task(station.run())
+        await until(lambda: station.refused)
+        assert station.refused == {"order-63": "64 objects; accepted are 63"}
+        air.put(page("retraction-0", "order-0"))
+        station.change()
+        await until(lambda: station._carries(air.items["retraction-0"]))
+        assert set(station.refused) == {"order-63"}
+        running.cancel()
 
 
 async def test_the_monitor_of_the_command_line_makes_its_station_count(rig, tmp_path):
