@@ -9,6 +9,7 @@ answer in words when something of ours fails, with 119 on it, because somebody m
 Source: design.md §8, §9; W3C Referrer Policy; CSP 3; RFC 9110 §10.2.3 (Retry-After), §15.5.14.
 """
 
+import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -86,8 +87,7 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
     except StorageFull:
         response = _later()
     except Exception as mistake:  # noqa: BLE001 - whatever it is, a resident gets words
-        # Without its words and its trace: they may hold what was typed.
-        log.error("residents.failed", reason=type(mistake).__name__)  # noqa: TRY400 - see above
+        log.error("residents.failed", reason=_where(mistake))  # noqa: TRY400 - a trace quotes what was typed
         response = _later()
     if not response.prepared:
         for name, value in HEADERS.items():
@@ -99,6 +99,12 @@ def trouble(status: int, title: str, ja: str, en: str) -> web.Response:
     """A page for what went wrong, in words; nothing of it depends on who asked."""
     text = _TROUBLE.format(title=title, ja=ja, en=en)
     return web.Response(status=status, text=text, content_type="text/html", charset="utf-8")
+
+
+def _where(mistake: Exception) -> str:
+    """What failed, and at which line of ours; without its words, which may hold what was typed."""
+    place = traceback.extract_tb(mistake.__traceback__)[-1]
+    return f"{type(mistake).__name__} at {Path(place.filename).name}:{place.lineno}"
 
 
 def _later() -> web.Response:
