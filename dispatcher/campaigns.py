@@ -138,6 +138,8 @@ class KeptReply:
     campaign: str
     id: str
     person: str
+    number: int
+    """1 for the first about this person; 0 for a report without a person."""
     at: datetime
     standing: str
     is_conflict: bool
@@ -186,6 +188,9 @@ class Wanted:
     round: int | None = None
     below_rung: int | None = None
     is_conflict: bool | None = None
+
+
+EVERYBODY = Wanted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +279,7 @@ class Campaigns(ABC):
         """Those of these people that there are, in no order."""
 
     @abstractmethod
-    def each(self, campaign: str, wanted: Wanted = Wanted(), *, after: str = "") -> AsyncIterator[Asked]:
+    def each(self, campaign: str, wanted: Wanted = EVERYBODY, *, after: str = "") -> AsyncIterator[Asked]:
         """People in the order of their ids, from the one after `after`; streamed ROWS at a time, each page as it then stands."""
 
     @abstractmethod

@@ -14,11 +14,14 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dispatcher.channel import Limits
 from dispatcher.model.audience import Destination
 from dispatcher.model.delivery import DeliveryState, Outcome, Priority, Received, Told
+
+if TYPE_CHECKING:  # their contract speaks of our events and deliveries
+    from dispatcher.campaigns import Campaigns
 
 UNWITNESSED = frozenset({"session", "throttle", "idempotency", "composing"})
 """Kinds of records that `verify` does not vouch for: when somebody was last seen is nobody's evidence."""
@@ -179,6 +182,11 @@ class Ledger(ABC):
     Raises (on opening): Standby, if another live node of the same mode has this SQLite file; ConfigError, if the ledger is
     of the other mode.
     """
+
+    @property
+    @abstractmethod
+    def campaigns(self) -> "Campaigns":
+        """What the safety loop keeps, in the same transactions and the same chain."""
 
     # -- staff's side ------------------------------------------------------------------------------------------------
 

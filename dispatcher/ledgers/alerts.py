@@ -82,7 +82,7 @@ def issue(
     if supersedes:
         proof["supersedes"] = sorted(supersedes)
         proof["superseded"] = _supersede(t, alert.identifier, supersedes)
-    proof["deliveries"] = _add(t, delivery_rows(first))
+    proof["deliveries"] = write_deliveries(t, delivery_rows(first))
     t.append(event, **proof)
     return True
 
@@ -154,7 +154,7 @@ def add_deliveries(t: Transaction, rows: Sequence[Row]) -> None:
     superseded = set(t.connection.execute(_WHICH_SUPERSEDED, {"identifiers": identifiers}).scalars())
     if superseded:
         rows = [row | {"state": _SUPERSEDED} if row["identifier"] in superseded else row for row in rows]
-    proof = _add(t, rows)
+    proof = write_deliveries(t, rows)
     if superseded:
         proof["superseded"] = sorted(superseded)
     if proof["count"]:
@@ -174,7 +174,7 @@ DELIVERY = ("key", "identifier", "channel", "priority", "destinations", "size", 
 _vouched = itemgetter(*DELIVERY)
 
 
-def _add(t: Transaction, rows: Sequence[Row]) -> Row:
+def write_deliveries(t: Transaction, rows: Sequence[Row]) -> Row:
     """Write down those that are not there yet; returns what the event vouches for."""
     added = t.add_new(deliveries, rows, within=("identifier", "key"))
     for row in added:

@@ -20,6 +20,7 @@ from dispatcher.errors import Standby, StorageFull
 from dispatcher.ledgers.chain import Head
 from dispatcher.ledgers.dialect import NEWS, Postgres
 from dispatcher.ledgers.opening import Identity, create, take_place
+from dispatcher.ledgers.schema import asked, campaigns, links, replies
 from dispatcher.ledgers.store import ConnectionLost, Store
 from dispatcher.log import logger
 from dispatcher.model.mode import Mode
@@ -137,6 +138,24 @@ class PostgresStore(Store):
                 if not _is_lost(error):
                     raise
                 await self.clock.sleep(PAUSE_S)
+
+    async def forget(self) -> None:
+        """Write the campaigns' table, where the keys stood, anew: dead rows stay in a file until then.
+
+        What the server keeps beside (its log, archived logs, base backups, standbys) is its operators' to let expire.
+        """
+        while True:
+            connection = await self._connect()
+            try:
+                await connection.execute(f"VACUUM (FULL) {campaigns.name}")
+                await connection.execute(f"VACUUM {asked.name}, {replies.name}, {links.name}")
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("ledger.retrying", reason=type(error).__name__)
+                await self.clock.sleep(PAUSE_S)
+            else:
+                return
+            finally:
+                await connection.close(timeout=CONNECT_TIMEOUT_S)
 
     async def tend(self) -> None:
         """Set `news` when another node has left something to claim."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from dispatcher.campaigns import Campaigns
 from dispatcher.channel import Limits
 from dispatcher.errors import Defect, NotFound, StaleHash
 from dispatcher.ledger import (
@@ -25,6 +26,7 @@ from dispatcher.ledger import (
     NewDelivery,
     Recorded,
 )
+from dispatcher.ledgers.rehearsed import RehearsedCampaigns
 from dispatcher.model.delivery import DeliveryState, Received, Told
 
 Body = Mapping[str, Any]
@@ -40,6 +42,11 @@ class Rehearsal(Ledger):
         self._records: dict[tuple[str, str], tuple[int, Body | None]] = {}
         self._new: list[NewDelivery] = []
         self.said: list[Event] = []
+        self._campaigns = RehearsedCampaigns(real, self.said)
+
+    @property
+    def campaigns(self) -> Campaigns:
+        return self._campaigns
 
     # -- staff's side ------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from dispatcher.campaigns import Campaigns
 from dispatcher.channel import Limits
 from dispatcher.clock import Clock
 from dispatcher.ledger import (
@@ -25,6 +26,7 @@ from dispatcher.ledger import (
     Recorded,
 )
 from dispatcher.ledgers import alerts, answers, audit, beat, keeping, looking
+from dispatcher.ledgers.campaigns import SqlCampaigns
 from dispatcher.ledgers.figures import figures
 from dispatcher.ledgers.opening import Identity
 from dispatcher.ledgers.outbox import Outbox
@@ -50,6 +52,11 @@ class SqlLedger(Ledger):
         self._told = Gathering(store, answers.tell, Urgency.OUTBOX)
         self._received = Gathering(store, answers.record, Urgency.RECEIPT)
         self._hastened = Gathering(store, beat.hasten, Urgency.RECEIPT)
+        self._campaigns = SqlCampaigns(store)
+
+    @property
+    def campaigns(self) -> Campaigns:
+        return self._campaigns
 
     # -- staff's side ------------------------------------------------------------------------------------------------
 

@@ -38,6 +38,13 @@ LOG_PAGES = 16_384
 """When the log has grown to that (64 MB) the writer does it himself."""
 _FULL = {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE"}
 """What SQLite says when the disk takes nothing: as such, or as a write that failed."""
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "busy_timeout=10000",
+    f"wal_autocheckpoint={LOG_PAGES}",
+    "secure_delete=ON",  # what is taken away is overwritten with zeros: destruction.py counts on it
+)
 
 
 @asynccontextmanager
@@ -112,6 +119,20 @@ class SqliteStore(Store):
             except sqlite3.OperationalError as error:  # a full disk, for one: the log stays, and the next time comes
                 log.warning("ledger.retrying", reason=str(error))
 
+    async def forget(self) -> None:
+        """Move the whole log into the file and cut it to nothing: it may still hold pages as they were."""
+        while not await asyncio.get_running_loop().run_in_executor(self._readers, self._truncate):
+            await self.clock.sleep(CHECKPOINT_S)
+
+    def _truncate(self) -> bool:
+        with closing(self._reading.raw_connection()) as connection:
+            try:
+                is_busy, *_ = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.OperationalError as error:
+                log.warning("ledger.retrying", reason=str(error))
+                return False
+        return not is_busy
+
     def close(self) -> None:
         self._readers.shutdown()
         self._thread.shutdown()
@@ -131,7 +152,7 @@ def _engine(path: Path, begin: str) -> sa.Engine:
         connection.isolation_level = None  # we say BEGIN ourselves; sqlite3 would say it only before the first write
         # A tampered file may hold text that is not UTF-8; audit.py must be able to read it.
         connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", f"wal_autocheckpoint={LOG_PAGES}"):
+        for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
 
     @sa.event.listens_for(engine, "begin")

@@ -106,6 +106,10 @@ class Store(ABC):
         """Return when there is a connection again."""
 
     @abstractmethod
+    async def forget(self) -> None:
+        """Return when the engine's own files hold nothing any more of what was taken away, as far as that is its to do."""
+
+    @abstractmethod
     async def tend(self) -> None:
         """Until cancelled, what the engine needs beside: hear other nodes' news, keep the log short."""
 

@@ -17,6 +17,7 @@ from dispatcher.channel import Limits
 from dispatcher.errors import StorageFull
 from dispatcher.ledger import Attempted, Claim
 from dispatcher.model.delivery import DeliveryState
+from tests.contracts.campaigns_contract import CampaignsContract
 from tests.contracts.ledger_contract import (
     ALERT,
     LANE,
@@ -67,6 +68,12 @@ def _literal(value: Any) -> str:
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
     return str(value)
+
+
+class TestPostgresCampaigns(CampaignsContract):
+    @pytest.fixture
+    def place(self, postgres: Postgres) -> Place:
+        return Database(postgres, postgres.database())
 
 
 class TestPostgres(LedgerContract):

@@ -16,6 +16,7 @@ from dispatcher.clock import SystemClock
 from dispatcher.errors import ConfigError, Standby, StorageFull
 from dispatcher.ledgers import open_ledger
 from dispatcher.model.mode import Drill
+from tests.contracts.campaigns_contract import CampaignsContract
 from tests.contracts.ledger_contract import (
     ALERT,
     LedgerContract,
@@ -113,6 +114,12 @@ class TestSqlite(LedgerContract):
             for n in range(1000):
                 tasks.create_task(ledger.append(said("probe", str(n))))
         assert place.read("SELECT count(*) FROM events") == [(1000,)]
+
+
+class TestSqliteCampaigns(CampaignsContract):
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Place:
+        return File(tmp_path / "ledger.db")
 
 
 @contextmanager
