@@ -26,8 +26,12 @@ from urllib.parse import urlsplit
 
 from config.binding import bind, effective
 from config.cities import cities
+from config.cities import load as load_city
 from config.directory import Directory
 from config.document import load, parse
+from config.facilities import BadFacilities
+from config.facilities import Settings as Facilities
+from config.facilities import read as read_facilities
 from config.intake.settings import Intake
 from config.marks import LISTENS
 from config.operators import Operators
@@ -172,6 +176,9 @@ class Site:
     intake: Intake = field(default_factory=Intake)
     """Telegrams of other services; without a source none is read."""
 
+    facilities: Facilities | None = None
+    """Those that must act first: told before the public, and from contact to contact until somebody there acknowledges."""
+
     @property
     def dsn(self) -> str:
         """Where the ledger is."""
@@ -184,6 +191,7 @@ class Site:
             yield "city", f"{self.city!r}: no such city; there are {', '.join(cities())}"
         if self.ledger is not None:
             yield from (("ledger", reason) for reason in _ledger(self.ledger))
+        yield from self._facilities()
         yield from self._staffing()
         yield from self._drill_end()
         if self.accounts_key is not None and len(self.accounts_key.reveal()) < 32:
@@ -192,6 +200,19 @@ class Site:
             yield "control", "the residents' and the staff's listener cannot be the same address"
         if not self.channels:
             yield "channels", "at least one channel is needed"
+
+    def _facilities(self) -> Iterator[tuple[str, str]]:
+        """What the register has wrong about this city; what it has wrong by itself, its own block says."""
+        if self.facilities is None or self.city not in cities():
+            return
+        try:
+            read_facilities(self.facilities.register)
+        except BadFacilities:
+            return
+        try:
+            read_facilities(self.facilities.register, load_city(self.city).quarters)
+        except BadFacilities as wrong:
+            yield from (("facilities", problem) for problem in wrong.problems)
 
     def _drill_end(self) -> Iterator[tuple[str, str]]:
         if self.drill_ends is None:

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 from aiohttp.web import AbstractRouteDef
 
 from config.cities import load
+from config.facilities import Register
+from config.ladders import ladders
 from config.site import Site
 from dispatcher import residents
 from dispatcher.channel import Channel, Limits, Surroundings
@@ -33,7 +35,9 @@ from dispatcher.log import logger
 from dispatcher.model.mode import MODES, Drill, Live, M
 from dispatcher.operators import metrics
 from dispatcher.path import Path
+from dispatcher.residents.acknowledge import Acknowledge
 from dispatcher.residents.live import Following
+from dispatcher.residents.shelters import ShelterDoors
 from dispatcher.staff import api, console
 from dispatcher.staff.accounts import Accounts
 from dispatcher.staff.accounts.oidc import Issuer
@@ -46,7 +50,9 @@ from dispatcher.staff.sessions import Person
 from dispatcher.staff.standing import Standing
 from dispatcher.steps.dispatch import CLOCK
 from dispatcher.steps.render import Renderer
-from dispatcher.tracking.acknowledgement import Acknowledgements, Returned
+from dispatcher.tracking.acknowledgement import Acknowledgements, Facilities, Returned
+from dispatcher.tracking.escalation import Escalation
+from dispatcher.tracking.reach import ROOM, Reach
 from dispatcher.tracking.shelters import Shelters
 
 RETURN_LOOK_S = 0.25
@@ -73,6 +79,9 @@ class Node(Generic[M]):
     desk: Desk[M]
     ledger: Ledger
     channels: Mapping[str, Channel[M, Any]]
+    reach: Reach
+    facilities: Facilities | None
+    """None: the site has no register of facilities."""
 
 
 def running(site: Site, clock: Clock | None = None) -> Any:
@@ -109,6 +118,7 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         web = site.residents.url.rstrip("/")
         ends = datetime.fromisoformat(site.drill_ends) if site.drill_ends else None
         path = Path(mode, city, channels, ledger, clock, sender, web, Renderer(channels), ends)
+        reach, facilities, doors = _foremost(site, path)
         people = [Person(p.name, tuple(p.roles), p.token_hash) for p in site.staff]
         directory = await stack.enter_async_context(Issuer(site.directory, clock)) if site.directory else None
         accounts = Accounts(
@@ -124,11 +134,10 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         await gates.read()
         desk = Desk(path, gates, accounts.is_fresh_factor)
         desk.pictures = site.state_dir / "pictures"
-        doors: list[AbstractRouteDef] = []
         pages = site.channels["website"].folder if "website" in site.channels else None
         following = Following(pages, clock) if pages else None
         if following:
-            doors += following.routes
+            doors += [*following.routes, *ShelterDoors(shelters, mode).routes]
         if doors or pages:
             host, port = _address(site.residents.listen)
             await stack.enter_async_context(listening(residents.application(doors, pages), host, port))
@@ -157,10 +166,24 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         await ledger.append(Event("node.started", "", {"mode": mode.name, "channels": sorted(channels)}))
         log.info("node.started", mode=mode.name, site=site.node)
         try:
-            yield Node(path, desk, ledger, channels)
+            yield Node(path, desk, ledger, channels, reach, facilities)
         finally:
             for task in work:
                 task.cancel()
+
+
+def _foremost(site: Site, path: Path[M]) -> tuple[Reach, Facilities | None, list[AbstractRouteDef]]:
+    """Who is told first: their room on the path, how they acknowledge, and their pages."""
+    register = Register(site.facilities.register, path.city.quarters) if site.facilities else None
+    reach = Reach(path.ledger, register, path.city, path.channels)
+    if site.facilities is None:
+        return reach, None, []
+    facilities = Facilities(path.ledger, reach, site.facilities.secret, path.clock)
+    ladder = ladders()["acknowledgement"]
+    room = Escalation(path.ledger, reach, facilities, path.channels, ladder, path.rendering, path.clock, path.web)
+    path.rooms[ROOM] = room
+    path.foremost.append(room)
+    return reach, facilities, [*Acknowledge(facilities, path.city, path.mode, path.web).routes()]
 
 
 def _measurers(accounts: Accounts) -> metrics.Allow:

@@ -12,7 +12,7 @@ Source: design.md §2.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, cast
@@ -31,7 +31,7 @@ from dispatcher.model.mode import M, require
 from dispatcher.model.rendering import Rendering
 from dispatcher.steps.address import address
 from dispatcher.steps.approve import alert_of, fingerprint
-from dispatcher.steps.dispatch import CLOCK, dispatch, resume
+from dispatcher.steps.dispatch import CLOCK, NOBODY, First, Foremost, dispatch, resume
 from dispatcher.steps.lint import lint
 from dispatcher.steps.render import KEPT, Renderer, what_does_not_fit
 from dispatcher.steps.send import send
@@ -89,6 +89,8 @@ class Path(Generic[M]):
     """Whose deliveries are theirs to attempt, by the name that stands in a key."""
     issued: "OrderedDict[tuple[str, str], Rendering[M]]" = field(default_factory=OrderedDict)
     """By alert and channel, lately made: an alert that was issued never changes."""
+    foremost: list[Foremost] = field(default_factory=list)
+    """Who knows whom a message goes to before the public: nobody, or the register of facilities."""
     dispatching: set[str] = field(default_factory=set)
     """Alerts that this process is writing down at this moment."""
 
@@ -102,7 +104,7 @@ class Path(Generic[M]):
         Raises:
             InvalidInput: it has no area, or nobody to reach.
         """
-        audiences = await address(draft.quarters, self.channels)
+        audiences = await address(draft.quarters, self.channels, also=self._first_media(draft.quarters))
         alert: Alert[M] = alert_of(
             draft,
             self.mode,
@@ -143,6 +145,7 @@ class Path(Generic[M]):
                 by=by,
                 approved=approved,
                 chain=chain,
+                foremost=self._first(prepared, chain),
             )
         finally:
             self.dispatching.discard(draft.identifier)
@@ -160,7 +163,7 @@ class Path(Generic[M]):
             draft = Draft.from_body(*await self.ledger.draft(issued.identifier))
             alert = cast("Alert[M]", cap.read(issued.cap_xml))
             require(self.mode, alert)
-            audiences = await address(alert.quarters, self.channels)
+            audiences = await address(alert.quarters, self.channels, also=self._first_media(alert.quarters))
             renderings: Mapping[str, Rendering[M]] = await self.renderer.render(alert, audiences)
             chain = [a for a in await self.chain(draft) if a.issued_at < issued.issued_at]
             await resume(alert, audiences, renderings, self.channels, self.ledger, chain=chain)
@@ -180,6 +183,12 @@ class Path(Generic[M]):
             return Attempted(claim, DeliveryEvent.TAKEN)
         rendering = await self.rendering(claim.identifier, claim.channel)
         return await send(claim, rendering, self.channels[claim.channel], self.ledger, self.clock)
+
+    def _first_media(self, quarters: Collection[str]) -> Collection[str]:
+        return {kind for one in self.foremost for kind in one.media(quarters)}
+
+    def _first(self, prepared: Prepared[M], chain: Sequence[IssuedAlert]) -> First:
+        return next((one.first(prepared.alert, prepared.renderings, chain) for one in self.foremost), NOBODY)
 
     async def rendering(self, identifier: str, kind: str) -> Rendering[M]:
         """What was approved, rendered from the CAP message that the ledger holds; the same for each of an alert's batches.

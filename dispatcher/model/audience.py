@@ -8,6 +8,9 @@ Source: design.md §3, §9.
 
 from dataclasses import dataclass
 
+FACILITY = "facility"
+"""Addresses `facility:…` are contacts of facilities (tracking/reach.py), by mail and by name; they are nobody of the public."""
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:

@@ -3,6 +3,9 @@
 The first of every channel goes with the alert itself; the rest of a bulk follows, at most 500 a transaction, behind everything
 urgent. Whatever was written down will be sent, also when the node dies right after.
 
+Whom a message goes to before the public (facilities that must act first) stands at the head of that first transaction, and so
+at the head of every channel's queue.
+
 A message that follows another one goes to everybody whom the earlier one was addressed to, and to whoever belongs to the area now:
 who moved away in between must still hear that it was an error.
 
@@ -10,8 +13,9 @@ Source: design.md §5 "Submit".
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from dispatcher import cap
 from dispatcher.channel import Channel, priority_of
@@ -19,7 +23,7 @@ from dispatcher.errors import StorageFull
 from dispatcher.ledger import Event, IssuedAlert, Ledger, NewDelivery
 from dispatcher.log import logger
 from dispatcher.model.alert import Alert
-from dispatcher.model.audience import Audience, Destination
+from dispatcher.model.audience import FACILITY, Audience, Destination
 from dispatcher.model.draft import Draft, State
 from dispatcher.model.mode import M
 from dispatcher.model.rendering import Rendering
@@ -29,6 +33,35 @@ CLOCK = "clock"
 BULK = 500
 
 log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """Whom a message goes to before the public."""
+
+    deliveries: Sequence[NewDelivery] = ()
+    """Written down with the message itself; few, because that transaction is short."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the message's row says of them: codes, no names."""
+
+    def addresses(self, kind: str) -> frozenset[str]:
+        """Who of this channel is told by them, and so by nothing else."""
+        return frozenset(d.address for each in self.deliveries if each.channel == kind for d in each.destinations)
+
+
+NOBODY = First()
+
+
+class Foremost(Protocol):
+    """Who knows whom a message goes to before the public."""
+
+    def media(self, quarters: Collection[str]) -> Collection[str]:
+        """The kinds of channels that reach one of them in these quarters."""
+        ...
+
+    def first(self, alert: Alert[Any], renderings: Mapping[str, Rendering[Any]], chain: Sequence[IssuedAlert]) -> First:
+        """Theirs of this message; `chain` is what it follows. Nothing is written."""
+        ...
 
 
 async def dispatch(
@@ -42,6 +75,7 @@ async def dispatch(
     by: str,
     approved: datetime,
     chain: Sequence[IssuedAlert],
+    foremost: First = NOBODY,
 ) -> None:
     """Write it all down. Afterwards the alert is live. `chain` is what it follows, oldest first; it supersedes what is not over.
 
@@ -52,9 +86,9 @@ async def dispatch(
         StorageFull: nothing was written.
     """
     rest: list[AsyncIterator[NewDelivery]] = []
-    first: list[NewDelivery] = [_timer(alert)]
+    first: list[NewDelivery] = [_timer(alert), *foremost.deliveries]
     for kind, audience in audiences.items():
-        members = _members(audience, channels[kind], ledger, chain)
+        members = _without(foremost.addresses(kind), _members(audience, channels[kind], ledger, chain))
         batches = _batches(alert, renderings[kind], members, channels[kind])
         async for delivery in batches:
             first.append(delivery)
@@ -76,6 +110,7 @@ async def dispatch(
             "quarters": list(draft.quarters),
             "audiences": {kind: a.words for kind, a in audiences.items()},
             "heads": {kind: a.head_count for kind, a in audiences.items()},
+            **foremost.facts,
         },
     )
     event = Event("alert.issued", alert.identifier, {"verb": draft.verb, "by": by, "hash": draft.hash, "of": draft.of})
@@ -155,7 +190,7 @@ async def _members(
         yield destination
     for earlier in chain:
         async for before in ledger.destinations(earlier.identifier, channel.kind):
-            if before.address not in seen:
+            if before.address not in seen and not before.address.startswith(f"{FACILITY}:"):
                 seen.add(before.address)
                 yield Destination(before.address, before.name)
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from config.facilities import Facility
+from config.secret import Secret
 from dispatcher.clock import Clock
 from dispatcher.errors import Finding, InvalidInput, NotFound, StaleHash
 from dispatcher.ledger import Event, IssuedAlert, Ledger
@@ -70,10 +71,10 @@ class Asked:
 class Facilities:
     """How a facility says that a person there has read a message."""
 
-    def __init__(self, ledger: Ledger, reach: Reach, tokens: Tokens, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, reach: Reach, secret: Secret, clock: Clock) -> None:
         self._ledger = ledger
         self._reach = reach
-        self._tokens = tokens
+        self._secret = secret
         self._clock = clock
         self._links: dict[str, Mapping[str, tuple[str, int]]] = {}
         """By alert: hash of a token → facility, contact. Made anew from the key, kept nowhere else."""
@@ -82,7 +83,7 @@ class Facilities:
 
     def token(self, identifier: str, facility: str, contact: int) -> str:
         """The word in the link of this contact's mail about this message."""
-        return self._tokens.derive("facility", identifier, contact_key(facility, contact))
+        return _token(self._secret.reveal(), identifier, facility, contact)
 
     async def look(self, token: str) -> Asked | None:
         """What stands behind this token; None for one that is wrong, old or of a message that is over. Nothing is written."""
@@ -148,7 +149,8 @@ class Facilities:
     def _links_of(self, alert: IssuedAlert) -> Mapping[str, tuple[str, int]]:
         there = [self._linked[id_] for id_ in alert.facts.get(FACILITIES, ()) if id_ in self._linked]
         return {
-            hashed(self.token(alert.identifier, facility.id, contact)): (facility.id, contact)
+            hashed(_token(key, alert.identifier, facility.id, contact)): (facility.id, contact)
+            for key in self._secret.believed(self._clock.now())
             for facility in there
             for contact in range(len(facility.mails))
         }
@@ -156,6 +158,10 @@ class Facilities:
     async def _asked(self, alert: IssuedAlert, facility: str, contact: int) -> Asked:
         line = next(each for each in await self._reach.facilities(alert.identifier) if each.facility.id == facility)
         return Asked(alert, line.facility, contact, line.acknowledged.at if line.acknowledged else None)
+
+
+def _token(key: str, identifier: str, facility: str, contact: int) -> str:
+    return Tokens(key.encode()).derive("facility", identifier, contact_key(facility, contact))
 
 
 def _words(where: str, text: str) -> list[Finding]:

@@ -22,9 +22,10 @@ from dispatcher.channel import Channel
 from dispatcher.clock import JST
 from dispatcher.ledger import ChannelTally, DestinationStatus, IssuedAlert, Ledger
 from dispatcher.log import logger
+from dispatcher.model.audience import FACILITY
 from dispatcher.model.delivery import Outcome, Receipt
 
-ROOM = "facility"
+ROOM = FACILITY
 """Deliveries to facilities bear it in their keys: `identifier:email_list:facility/…`."""
 FACILITIES = "facilities"
 """Under this fact an alert keeps the ids of the facilities that it was first addressed to."""
@@ -97,8 +98,10 @@ class FacilityReach:
     media: tuple[OnMedium, ...]
     acknowledged: Acknowledged | None
     calls: tuple[Call, ...]
-    is_to_call: bool
-    """Nothing is left to be tried but the telephone."""
+    rung: int = 0
+    """How far up the ladder it has come."""
+    is_to_call: bool = False
+    """Somebody has to call: the ladder has come to staff, or has no contact left."""
 
     @property
     def claimed(self) -> Claimed:
@@ -108,6 +111,16 @@ class FacilityReach:
     @property
     def is_reached_by_nothing(self) -> bool:
         return self.claimed is Claimed.NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Climbed:
+    """What one rung came to when its time was there."""
+
+    contacts: Mapping[str, int]
+    """Facility → which of its mail contacts was addressed, from 0."""
+    to_call: tuple[str, ...]
+    """Facilities that were left to the telephone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,19 +184,25 @@ class Reach:
         alert = await self._ledger.alert(identifier)
         media, names = await self._media(identifier)
         calls = await self.calls(identifier)
+        climbed = await self.climbed(identifier)
         middle = self._middle(alert)
         lines = []
         for id_ in alert.facts.get(FACILITIES, ()):
             facility = self._known(id_, names)
             reached = tuple(media.get(id_, ()))
+            acknowledged = _acknowledged(reached, calls.get(id_, ()))
+            is_left_to_staff = any(id_ in rung.to_call for rung in climbed.values()) or _is_run_out(facility, reached)
             lines.append(
                 FacilityReach(
                     facility=facility,
                     distance_m=self._distance_m(facility, middle),
                     media=reached,
-                    acknowledged=_acknowledged(reached, calls.get(id_, ())),
+                    acknowledged=acknowledged,
                     calls=tuple(calls.get(id_, ())),
-                    is_to_call=_is_run_out(facility, reached),
+                    rung=max(
+                        (n for n, rung in climbed.items() if id_ in rung.contacts or id_ in rung.to_call), default=0
+                    ),
+                    is_to_call=acknowledged is None and is_left_to_staff,
                 )
             )
         return sorted(lines, key=lambda r: (r.acknowledged is not None, r.distance_m, r.facility.id))
@@ -235,6 +254,11 @@ class Reach:
         """The telephone calls by facility, oldest first."""
         kept = await self._ledger.records(calls_kind(identifier))
         return {key: [_call(each) for each in body["calls"]] for key, _, body in kept}
+
+    async def climbed(self, identifier: str) -> Mapping[int, "Climbed"]:
+        """What each rung of the ladder came to so far."""
+        kept = await self._ledger.records(rungs_kind(identifier))
+        return {int(key): Climbed(body["contacts"], tuple(body["to_call"])) for key, _, body in kept}
 
     def known(self) -> Mapping[str, Facility]:
         """The register as it is now; a change of it that cannot be used leaves it as it was."""
@@ -289,6 +313,11 @@ def distance_m(a: tuple[float, float], b: tuple[float, float]) -> float:
 def calls_kind(identifier: str) -> str:
     """Under which kind of record the calls about an alert are kept, each facility's by its id."""
     return f"facility-calls:{identifier}"
+
+
+def rungs_kind(identifier: str) -> str:
+    """Under which kind of record it is kept what each rung came to."""
+    return f"facility-rungs:{identifier}"
 
 
 def contact_key(facility: str, contact: int) -> str:
