@@ -9,11 +9,11 @@ Source: design.md §8 "Answer".
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Protocol
 
 from dispatcher.model.campaign import Answer, Source
 from dispatcher.model.question import Question
+from dispatcher.model.report import Reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +27,6 @@ class Page:
     """Of whoever holds the link, as the roster has it."""
     name: str = field(default="", repr=False)
     """Whom it is about, where somebody else was asked; "" on a person's own page. How they are is shown to nobody."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """A report of a person who is known by what was typed alone."""
-
-    key: str
-    """Made of the report itself: the same report, sent again or over another way, is one."""
-    answer: Answer = field(repr=False)
-    saw: bool
-    """The sender has seen the person or is the person."""
-    medium: str
-    at: datetime
-    name: str = field(repr=False)
-    birth_date: str = field(default="", repr=False)
-    """ISO 8601; "" if none was given."""
-    phone: str = field(default="", repr=False)
-    """Digits alone; "" if none was given."""
-    quarter: str = field(default="", repr=False)
-    """Code of the gazetteer; "" if none was given."""
-    details: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """`about` self | other, `where`, `note`; a key without a text is left out."""
 
 
 class Answering(Protocol):

@@ -13,7 +13,8 @@ from dispatcher.model.campaign import Answer, Source
 from dispatcher.model.delivery import Priority
 from dispatcher.model.mode import Drill
 from dispatcher.model.question import Asking, Kind, Question, marked
-from dispatcher.tracking.answering import Page, Reported
+from dispatcher.model.report import Reported
+from dispatcher.tracking.answering import Page
 from dispatcher.tracking.tokens import Tokens, hashed
 
 TOKENS = Tokens(bytes(range(32)))
