@@ -14,6 +14,7 @@ from dispatcher.ledger import ChannelTally, DestinationStatus, Event, IssuedAler
 from dispatcher.model.draft import Draft, State
 from dispatcher.model.mode import M
 from dispatcher.staff.gates import Closed
+from dispatcher.staff.masking import without_address
 from dispatcher.staff.rules import Act
 from dispatcher.staff.seat import Seat
 from dispatcher.staff.sessions import Person
@@ -79,9 +80,9 @@ class Boards(Seat[M]):
             return await self._path.ledger.story(identifier, until=until, limit=limit)
 
     async def destinations(self, by: Person, identifier: str) -> Sequence[DestinationStatus]:
-        """Who has it and who does not, one by one."""
+        """Who has it and who does not, one by one; mail addresses masked."""
         async with self._acting(by, Act.LOOK):
-            return [d async for d in self._path.ledger.destinations(identifier)]
+            return [without_address(d) async for d in self._path.ledger.destinations(identifier)]
 
     async def probe(self, by: Person, kinds: Sequence[str]) -> Mapping[str, Probe]:
         """A link test of these channels (all, when none is named); nothing is sent to residents."""

@@ -5,6 +5,9 @@ A rule that stands in a door can be walked around through another door; here it 
     messages.py    drafting, submitting, approving, 更新 訂正 解除 取消, 緊急発表
     boards.py      what waits, how far it has come, what happened, any past moment
     notebook.py    saved areas, field reports, what was done by hand, forms half written
+    reaching.py    facilities, and who has been reached by name
+    asking.py      whether residents are asked      rounds.py   how many answered what      welfare.py   residents by name
+    shelters.py    what each shelter is now
     desk.py        who is asking, and what may go out now: 再送, media closed and opened, 停止中
 
 Source: design.md §3, §9; dispatcher/staff/rules.py is the table of who may do what.
@@ -22,14 +25,17 @@ from dispatcher.staff.boards import Board, Boards
 from dispatcher.staff.gates import NODE, Closed, Gates
 from dispatcher.staff.messages import Messages
 from dispatcher.staff.notebook import Notebook
+from dispatcher.staff.reaching import Reaching
 from dispatcher.staff.rules import Act
 from dispatcher.staff.seat import Factors
 from dispatcher.staff.sessions import Person
+from dispatcher.staff.shelters import ShelterDesk
+from dispatcher.staff.welfare import Welfare
 
 __all__ = ["Board", "Desk", "as_json"]
 
 
-class Desk(Messages[M], Boards[M], Notebook[M]):
+class Desk(Messages[M], Boards[M], Notebook[M], Reaching[M], ShelterDesk[M], Welfare[M]):
     """The desk of one node."""
 
     def rehearsing(self, ledger: Ledger, factors: Factors) -> "Desk[M]":
@@ -38,6 +44,7 @@ class Desk(Messages[M], Boards[M], Notebook[M]):
         gates.closed = self._gates.closed
         desk = Desk(replace(self._path, ledger=ledger), gates, factors)
         desk.pictures, desk.is_rehearsal = self.pictures, True
+        desk.reach_ledger = self.reach_ledger
         return desk
 
     @property

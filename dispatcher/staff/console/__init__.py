@@ -10,8 +10,10 @@ Every page is complete without a script; what scripts add is the clock that runs
     board.py     状況板                          approve.py   承認 (case.py, difference.py)
     compose.py   作成 (form.py, preview.py)      delivery.py  配信板 (outline.py)
     area.py      区域 (map.py, leaflet.py)       progress.py  経過 (happened.py)
+    shelters.py  避難所
     reach.py     対象見込み                     admin.py     管理
-    by_hand.py   手で伝えるもの
+    by_hand.py   手で伝えるもの                  safety.py    安否 (residents.py)
+    facilities.py 施設・到達
 
 A page module names its `ROUTES`; a handler reads `sitting(request)`, `fields(request)`, and answers `await render(request, …)`.
 
@@ -33,10 +35,14 @@ from dispatcher.staff.console import (
     compose,
     delivery,
     directory,
+    facilities,
     own,
     preview,
     progress,
     reach,
+    residents,
+    safety,
+    shelters,
     signin,
 )
 from dispatcher.staff.console.attention import WATCH, Watch
@@ -57,8 +63,12 @@ ROOMS = (
     compose,
     area,
     by_hand,
+    shelters,
     preview,
     reach,
+    safety,
+    residents,
+    facilities,
     progress,
     admin,
     own,

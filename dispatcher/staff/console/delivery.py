@@ -23,6 +23,7 @@ from dispatcher.staff.console.live import LIVE
 from dispatcher.staff.console.outline import Outline, act_words, outline
 from dispatcher.staff.console.posted import fields, is_local
 from dispatcher.staff.console.words import Words
+from dispatcher.staff.masking import masked, without_address
 from dispatcher.staff.rules import Act, allowed
 from dispatcher.staff.sessions import Person
 from dispatcher.steps.accept import Typed
@@ -134,7 +135,7 @@ async def destinations(request: web.Request) -> web.StreamResponse:
             continue
         count += 1
         if after < count <= after + SHOWN_DESTINATIONS:
-            page.append(_recipient(status, t))
+            page.append(_recipient(without_address(status), t))
     return await render(
         request,
         "destinations.html",
@@ -173,13 +174,7 @@ def _recipient(status: DestinationStatus, t: Words) -> Recipient:
     }[status.outcome]
     if Receipt.BOUNCED in status.receipts:
         state, word = "fail", t("戻りました", "bounced")
-    return Recipient(status.name or _masked(status.address), state, word, status.words, seen)
-
-
-def _masked(address: str) -> str:
-    """A mail address as far as staff need it: whose provider, not whose."""
-    local, at, domain = address.rpartition("@")
-    return f"{local[:1]}…@{domain}" if at else address
+    return Recipient(status.name or masked(status.address), state, word, status.words, seen)
 
 
 # -- acts --------------------------------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ NAVIGATION: Sequence[tuple[str, str, str]] = (
     ("/areas", "区域", "Areas"),
     ("/approve", "承認", "Approve"),
     ("/alerts", "配信板", "Delivery"),
+    ("/safety", "安否", "Safety"),
+    ("/shelters", "避難所", "Shelters"),
     ("/progress", "経過", "Log"),
     ("/admin", "管理", "Admin"),
 )

@@ -1,0 +1,148 @@
+"""The rounds of asking as counts: how many were asked, answered, need help; by quarter, for welfare by group and facility too.
+
+Everybody at the desk sees them. Who is not of the role welfare sees them without the people under 閲覧制限 and with counts
+under five hidden (counting.py), and one table alone; the order of its rows is made of what is shown.
+
+Source: design.md §8 "Counts under 5 are hidden outside the welfare role".
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from dispatcher.campaigns import Campaign
+from dispatcher.clock import JST
+from dispatcher.model.campaign import Answer, Progress
+from dispatcher.model.mode import M
+from dispatcher.model.question import Kind
+from dispatcher.staff.asking import Asking, is_welfare
+from dispatcher.staff.cases import COHORTS, OPEN
+from dispatcher.staff.counting import Figure, exact, hidden, summed
+from dispatcher.staff.rules import Act
+from dispatcher.staff.sessions import Person
+from dispatcher.tracking.caring import Cell
+
+FIGURES = ("asked", "help", "hurt", "silent", "visiting", "conflict", "escalated", "unreachable", "ok")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of a table of counts."""
+
+    code: str
+    name: str
+    figures: Mapping[str, Figure]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One round of asking, as this person may see it. `cohorts` and `facilities` are the role welfare's."""
+
+    id: str
+    kind: str
+    about: str
+    place: str
+    quarters_asked: tuple[str, ...]
+    opened_at: datetime
+    closed_at: datetime | None
+    round: int
+    is_destroyed: bool
+    figures: Mapping[str, Figure]
+    quarters: Sequence[Line]
+    cohorts: Sequence[Line] = ()
+    facilities: Sequence[Line] = ()
+    sealed_urgent: int = 0
+    """People under 閲覧制限 who need somebody now; 0 for everybody outside the role welfare."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed_at is None
+
+
+class Rounds(Asking[M]):
+    """The part of the desk that counts residents."""
+
+    async def campaigns(self, by: Person, language: str = "ja") -> Sequence[Overview]:
+        """Every round, newest first; none where there is no roster."""
+        async with self._acting(by, Act.LOOK):
+            if self.caring is None:
+                return ()
+            return [await self._overview(by, found, language) for found in await self.caring.campaigns()]
+
+    async def campaign(self, by: Person, campaign: str, language: str = "ja") -> Overview:
+        """One of them. Raises NotFound."""
+        async with self._acting(by, Act.LOOK):
+            return await self._overview(by, await self._one(campaign), language)
+
+    async def _overview(self, by: Person, found: Campaign, language: str) -> Overview:
+        body, welfare = found.body, is_welfare(by)
+        cells = [] if found.is_destroyed else await self._loop.cells(found.id)
+        # Who is under 閲覧制限 is in no count that anybody else sees: their page is the same without them.
+        seen = cells if welfare else [cell for cell in cells if not cell.is_restricted]
+        names = {code: q.names.get(language) or q.names["ja"] for code, q in self._path.city.quarters.items()}
+        by_quarter = _lines(seen, lambda cell: cell.quarter, names, is_welfare=welfare)
+        quarters = tuple(body.get("quarters", ()))
+        return Overview(
+            id=found.id,
+            kind=body.get("kind", Kind.SAFETY),
+            about=body.get("about", ""),
+            place=self._path.city.say([q for q in quarters if q in names], language),
+            quarters_asked=quarters,
+            opened_at=found.opened_at.astimezone(JST),
+            closed_at=datetime.fromisoformat(body["closed_at"]).astimezone(JST) if body.get("closed_at") else None,
+            round=body.get("round", 1),
+            is_destroyed=found.is_destroyed,
+            figures={name: summed(line.figures[name] for line in by_quarter) for name in FIGURES},
+            quarters=by_quarter,
+            cohorts=_lines(cells, lambda cell: cell.cohort, COHORTS, is_welfare=True) if welfare else (),
+            facilities=_lines(cells, lambda cell: cell.facility, {}, is_welfare=True) if welfare else (),
+            sealed_urgent=sum(c.count for c in cells if c.is_restricted and _is_urgent(c)) if welfare else 0,
+        )
+
+
+def _is_urgent(cell: Cell) -> bool:
+    return cell.progress in OPEN and (cell.is_conflict or cell.answer in {Answer.HELP, Answer.HURT})
+
+
+def _counts(cell: Cell) -> Mapping[str, int]:
+    """Under which figures a cell's people are counted. help, hurt, ok and silent are everybody who is asked."""
+    is_heard = cell.answer is not None
+    return {
+        "asked": cell.count,
+        "help": cell.count * (cell.answer is Answer.HELP),
+        "hurt": cell.count * (cell.answer is Answer.HURT),
+        "ok": cell.count * (cell.answer is Answer.OK),
+        "silent": cell.count * (not is_heard),
+        "visiting": cell.count * cell.is_visited,
+        "conflict": cell.count * cell.is_conflict,
+        "escalated": cell.count * (cell.progress is Progress.ESCALATED),
+        "unreachable": cell.count * (cell.progress is Progress.UNREACHABLE),
+    }
+
+
+def _lines(
+    cells: Sequence[Cell], of: Callable[[Cell], str], names: Mapping[str, str], *, is_welfare: bool
+) -> Sequence[Line]:
+    """Cells added up by one of their properties, the rows with the most need first; a row without a name is left out."""
+    added: dict[str, dict[str, int]] = {}
+    for cell in cells:
+        row = added.setdefault(of(cell), dict.fromkeys(FIGURES, 0))
+        for name, count in _counts(cell).items():
+            row[name] += count
+    see = exact if is_welfare else hidden
+    lines = [
+        Line(code, names.get(code, code), {name: see(n) for name, n in row.items()})
+        for code, row in added.items()
+        if code or code in names
+    ]
+    order = list(names)
+    # Sorted by what is shown and nothing else: an order by true counts would tell them.
+    return sorted(
+        lines,
+        key=lambda line: (
+            -line.figures["help"].most,
+            -line.figures["hurt"].most,
+            order.index(line.code) if line.code in names else len(order),
+            line.code,
+        ),
+    )
