@@ -157,6 +157,17 @@ def correction(alert: Alert[M]) -> Alert[M]:
     return _follow(alert, 2, MsgType.UPDATE, "避難所の名前の誤り。", words)
 
 
+def plain_correction(alert: Alert[M]) -> Alert[M]:
+    """訂正 as the desk makes it: the order's own words, mended, and what was wrong beside them."""
+    mended = replace(alert, identifier=correction(alert).identifier, msg_type=MsgType.UPDATE, note="避難所の名前")
+    wrong = (Named(Added.CORRECTION, "避難所の名前"),)
+    return replace(
+        mended,
+        references=correction(alert).references,
+        info=tuple(replace(i, parameter=i.parameter + wrong) for i in mended.info),
+    )
+
+
 def lifting(alert: Alert[M]) -> Alert[M]:
     """解除: the danger is over."""
     words = {

@@ -29,10 +29,11 @@ from config.secret import Secret
 from config.units import Seconds
 from dispatcher.channel import Channel, Inbox, Limits, Probe, Recipient, Tell, priority_of
 from dispatcher.errors import Finding
+from dispatcher.model import marking
 from dispatcher.model.alert import Added, Alert, Info
 from dispatcher.model.audience import Audience, Destination
 from dispatcher.model.delivery import Outcome, Told
-from dispatcher.model.draft import ENDING, verb_of
+from dispatcher.model.draft import ENDING, Verb, verb_of
 from dispatcher.model.mode import M
 from dispatcher.model.question import Question
 from dispatcher.model.rendering import Part, Rendering, Text
@@ -249,8 +250,7 @@ class IpTerminal(Channel[M, Settings]):
     def _render(self, alert: Alert[M], audience: Audience) -> Rendering[M]:
         del audience
         verb = verb_of(alert)
-        # What ends an order names no shelter, or somebody would go there.
-        words = tuple(self._words(info, names_shelters=verb not in ENDING) for info in alert.info)
+        words = tuple(self._words(info, verb) for info in alert.info)
         notice = Notice(
             mid=alert.identifier,
             thread=alert.references[0].identifier if alert.references else alert.identifier,
@@ -281,13 +281,15 @@ class IpTerminal(Channel[M, Settings]):
             findings=tuple(findings),
         )
 
-    def _words(self, info: Info, *, names_shelters: bool) -> Words:
+    def _words(self, info: Info, verb: Verb) -> Words:
+        # What ends an order names no shelter, or somebody would go there.
+        names_shelters = verb not in ENDING
         return Words(
             language=info.language,
             event=info.event,
-            headline=info.headline or self.mode.banner(info.language) + info.event,
+            headline=marking.headline(info, verb, self.mode.banner(info.language)),
             place=info.place,
-            text=info.description or "",
+            text="\n".join(filter(None, (marking.what_was_wrong(info), info.description))),
             instruction=info.instruction or "",
             shelters=(names_shelters and info.added(Added.SHELTERS)) or "",
             sender=info.sender_name or "",

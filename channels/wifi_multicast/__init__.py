@@ -282,9 +282,10 @@ class WifiMulticast(Channel[M, Settings]):
             raise InvalidInput([Finding("info", f"{alert.identifier} has no text in any language")])
         if alert.expires is None:
             raise InvalidInput([Finding("expires", "いつまで流すかが決まりません (no end, so no end to the carousel)")])
-        texts: tuple[Text, ...] = tuple(Text(info.language, plain(info)) for info in standing(alert))
+        infos = standing(alert, self.mode)
+        texts: tuple[Text, ...] = tuple(Text(info.language, plain(info)) for info in infos)
         parts = [
-            Part(PAGE, "text/html; charset=utf-8", page(standing(alert))),
+            Part(PAGE, "text/html; charset=utf-8", page(infos)),
             Part("alert.xml", cap.MEDIA_TYPE, cap.write(alert)),
             *(Part(f"notice-{t.language}.txt", "text/plain; charset=utf-8", t.words.encode()) for t in texts),
             Part(AIR, "application/json", Announcement.of(alert, alert.expires).to_bytes()),

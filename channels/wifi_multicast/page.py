@@ -11,8 +11,10 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from dispatcher.model import marking
 from dispatcher.model.alert import Added, Alert, Info
 from dispatcher.model.draft import ENDING, verb_of
+from dispatcher.model.mode import Mode
 
 _COLOURS = {
     5: ("#0C000C", "#fff"),
@@ -34,12 +36,21 @@ _STYLE = (
 )
 
 
-def standing(alert: Alert[Any]) -> tuple[Info, ...]:
-    """What the alert still asks of people: one that ends an order names no level and no shelter, or somebody would go there."""
-    if verb_of(alert) not in ENDING:
-        return alert.info
-    over = {Added.LEVEL, Added.SHELTERS}
-    return tuple(replace(i, parameter=tuple(p for p in i.parameter if p.value_name not in over)) for i in alert.info)
+def standing(alert: Alert[Any], mode: type[Mode]) -> tuple[Info, ...]:
+    """What the alert asks of people now, each headline with its verb's mark.
+
+    One that ends an order names no level and no shelter, or somebody would go there.
+    """
+    verb = verb_of(alert)
+    over = {Added.LEVEL, Added.SHELTERS} if verb in ENDING else set()
+    return tuple(
+        replace(
+            info,
+            headline=marking.headline(info, verb, mode.banner(info.language)),
+            parameter=tuple(p for p in info.parameter if p.value_name not in over),
+        )
+        for info in alert.info
+    )
 
 
 def plain(info: Info) -> str:
@@ -76,7 +87,7 @@ def _section(info: Info, heading: str) -> str:
 
 
 def _body(info: Info) -> Iterator[str]:
-    for text in (info.added(Added.CORRECTION), info.description, info.instruction):
+    for text in (marking.what_was_wrong(info), info.description, info.instruction):
         yield from (line for line in (text or "").splitlines() if line.strip())
 
 

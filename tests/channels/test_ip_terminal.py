@@ -26,7 +26,7 @@ from dispatcher.model.mode import Drill, Live
 from dispatcher.model.rendering import Rendering
 from drills.world.ip_terminal import World
 from tests.contracts.channel_contract import ChannelContract, Memory, Rig, attempt, members, surroundings, until_taken
-from tests.samples import OSAWA, SENT, correction, evacuation_order, lifting, retraction
+from tests.samples import OSAWA, SENT, correction, evacuation_order, lifting, plain_correction, retraction
 from tests.servers.mqtt import MAC_KEY, PASSWORD, SEED, WITHIN_S, registered, site
 
 
@@ -206,6 +206,20 @@ async def test_what_follows_is_of_the_same_thread_newer_and_says_its_verb(tmp_pa
             assert (notice.thread, notice.verb) == (first.mid, verb)
             assert notice.seq > first.seq
         assert (await notice_of(at.channel, retraction(order))).priority == 1
+
+
+async def test_what_follows_says_so_on_screen_and_in_the_voice_and_a_correction_what_was_wrong(tmp_path):
+    order = evacuation_order(Drill)
+    async with site(tmp_path) as at:
+        corrected = await notice_of(at.channel, plain_correction(order))
+        lifted = await notice_of(at.channel, lifting(order))
+    assert [(w.headline, w.text.splitlines()[0]) for w in corrected.words] == [
+        ("【訓練】【訂正】大沢の人は いますぐ避難", "訂正の内容：避難所の名前"),
+        ("【訓練】【訂正】大沢（おおさわ）の 人は 今すぐ 逃げて ください", "なおした ところ：避難所の名前"),
+        ("[DRILL] [CORRECTION] Osawa: evacuate now", "What was wrong: 避難所の名前"),
+    ]
+    assert lifted.words[0].headline == "【訓練】大沢の避難指示を解除しました"
+    assert lifted.words[1].headline == "【訓練】【解除】大沢（おおさわ）は もう 大丈夫です"
 
 
 async def test_an_alert_without_a_headline_or_an_end_is_still_whole(tmp_path):

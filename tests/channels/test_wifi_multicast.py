@@ -52,7 +52,7 @@ from tests.contracts.channel_contract import (
     surroundings,
     until_taken,
 )
-from tests.samples import OSAWA, SENT, correction, evacuation_order, lifting, retraction
+from tests.samples import OSAWA, SENT, correction, evacuation_order, lifting, plain_correction, retraction
 
 ORDER = evacuation_order(Drill)
 
@@ -218,6 +218,19 @@ async def test_what_ends_an_order_sends_nobody_to_a_shelter(rig, ends):
         for name, shelter in shelters.items():
             assert (shelter in rendering.part(name).decode()) is is_named
         assert ("警戒レベル4" in rendering.part("index.html").decode()) is is_named
+
+
+async def test_a_correction_says_so_on_the_page_and_in_the_texts_and_what_was_wrong(rig):
+    rendering = rig.channel.render(plain_correction(ORDER), await rig.channel.audience(OSAWA))
+    page = dict(Sections(rendering.part("index.html")).found)
+    for language, mark, wrong in (
+        ("ja", "【訓練】【訂正】大沢", "訂正の内容：避難所の名前"),
+        ("ja-x-easy", "【訓練】【訂正】大沢", "なおした ところ：避難所の名前"),
+        ("en-US", "[DRILL] [CORRECTION] Osawa", "What was wrong: 避難所の名前"),
+    ):
+        for said in (page[language], rendering.part(f"notice-{language}.txt").decode()):
+            assert mark in said
+            assert wrong in said
 
 
 async def test_what_was_replaced_never_comes_back_on_the_air(rig):
