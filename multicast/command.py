@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from multicast import memory, transfer, udp
-from multicast.keys import CERTIFICATE_DAYS, STATUSES, BadKey, RootKey, SenderKey, load_root, load_trust
+from multicast.key_files import BadKey
+from multicast.keys import CERTIFICATE_DAYS, STATUSES, RootKey, SenderKey, load_root, load_trust
 from multicast.monitor import REPORT_EVERY_S, Monitor
 from multicast.packet import Malformed, is_signed_by, key_id, read
 from multicast.reassembly import Reassembly

@@ -10,30 +10,25 @@ Source: RFC 8032 (Ed25519); facts.md §Wi-Fi multicast "Authentication"; CAP 1.2
 import base64
 import binascii
 import hashlib
-import json
 import os
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
+from multicast.key_files import KEY_BYTES, BadKey, read_hex, read_json, read_private, write_private, write_public
 from multicast.packet import CERTIFICATE_BYTES, KEY_ID_BYTES, SIGNATURE_BYTES
 
 Status = Literal["Actual", "Exercise"]
 STATUSES: Final[tuple[Status, ...]] = ("Actual", "Exercise")
 CERTIFICATE_DAYS: Final = 30
 
-_SEED_BYTES: Final = 32
 _CERTIFICATE_DOMAIN: Final = b"todoke sender certificate 1\0"
 _BODY = struct.Struct(">BBII32s")  # version, status, issued, expires (UNIX seconds), public key
 _MAX_SENDERS: Final = 8
-
-
-class BadKey(ValueError):  # noqa: N818 - says what was seen
-    """A key or certificate that cannot be used; the text names the file and what is accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +71,7 @@ class RootKey:
 
     @staticmethod
     def generate() -> "RootKey":
-        return RootKey(os.urandom(_SEED_BYTES))
+        return RootKey(os.urandom(KEY_BYTES))
 
     def certify(self, public: bytes, status: Status, issued_s: int, days: float = CERTIFICATE_DAYS) -> Certificate:
         unsigned = Certificate(public, status, issued_s, issued_s + round(days * 86_400), b"")
@@ -89,8 +84,8 @@ class RootKey:
         Raises:
             BadKey: a file stands there already.
         """
-        _write_private(path, {"kind": "todoke-root-key", "seed": bytes(self._key).hex()})
-        _write_public(path, {"kind": "todoke-root", "public": self.public.hex()})
+        write_private(path, {"kind": "todoke-root-key", "seed": bytes(self._key).hex()})
+        write_public(path, {"kind": "todoke-root", "public": self.public.hex()})
 
 
 class SenderKey:
@@ -109,7 +104,7 @@ class SenderKey:
     def generate(
         status: Status, root: RootKey | None = None, *, now_s: float, days: float = CERTIFICATE_DAYS
     ) -> "SenderKey":
-        seed = os.urandom(_SEED_BYTES)
+        seed = os.urandom(KEY_BYTES)
         public = bytes(SigningKey(seed).verify_key)
         return SenderKey(seed, status, root.certify(public, status, int(now_s), days) if root else None)
 
@@ -123,7 +118,7 @@ class SenderKey:
             BadKey: a file stands there already.
         """
         certificate = base64.b64encode(self.certificate.write()).decode() if self.certificate else None
-        _write_private(
+        write_private(
             path,
             {
                 "kind": "todoke-sender-key",
@@ -132,7 +127,7 @@ class SenderKey:
                 "certificate": certificate,
             },
         )
-        _write_public(path, {"kind": "todoke-sender", "status": self.status, "public": self.public.hex()})
+        write_public(path, {"kind": "todoke-sender", "status": self.status, "public": self.public.hex()})
 
 
 def key_id_of(public: bytes) -> bytes:
@@ -142,18 +137,18 @@ def key_id_of(public: bytes) -> bytes:
 
 def load_root(path: Path) -> RootKey:
     """Raises BadKey: not a root's private key, or readable by others."""
-    return RootKey(_hex(path, _read_private(path, "todoke-root-key"), "seed"))
+    return RootKey(read_hex(path, read_private(path, "todoke-root-key"), "seed"))
 
 
 def load_sender(path: Path) -> SenderKey:
     """Raises BadKey: not a sender's private key, readable by others, or its certificate is for another key."""
-    values = _read_private(path, "todoke-sender-key")
+    values = read_private(path, "todoke-sender-key")
     status, text = values.get("status"), values.get("certificate")
     if status not in STATUSES:
         raise BadKey(f"{path}: status: {status!r}; accepted are {', '.join(STATUSES)}")
     try:
         certificate = read_certificate(base64.b64decode(text, validate=True)) if text else None
-        return SenderKey(_hex(path, values, "seed"), status, certificate)
+        return SenderKey(read_hex(path, values, "seed"), status, certificate)
     except (binascii.Error, TypeError, BadKey) as error:
         raise BadKey(f"{path}: certificate: {error}") from error
 
@@ -231,15 +226,15 @@ def load_trust(path: Path, status: Status | None = None) -> Trust:
     Raises:
         BadKey: no such file, a private key, or a key of another status than asked for.
     """
-    values = _read_json(path)
+    values = read_json(path)
     match values.get("kind"):
         case "todoke-root":
-            return Trust(root=_hex(path, values, "public"), status=status)
+            return Trust(root=read_hex(path, values, "public"), status=status)
         case "todoke-sender":
             said = values.get("status")
             if said not in STATUSES or (status and said != status):
                 raise BadKey(f"{path}: status: the key is for {said}, asked for was {status or ' or '.join(STATUSES)}")
-            return Trust(sender=_hex(path, values, "public"), status=said)
+            return Trust(sender=read_hex(path, values, "public"), status=said)
         case kind:
             raise BadKey(f"{path}: kind: {kind!r}; accepted is a public key (todoke-root, todoke-sender)")
 
@@ -249,53 +244,3 @@ def _verify_key(public: bytes) -> VerifyKey:
         return VerifyKey(public)
     except (ValueError, TypeError) as error:
         raise BadKey(f"not a public key: {error}") from error
-
-
-def _write_private(path: Path, values: dict[str, str | None]) -> None:
-    for taken in (path, _public_path(path)):
-        if taken.exists():
-            raise BadKey(f"{taken}: stands there already; a key is never overwritten")
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - mode from the first byte on
-        json.dump(values, file)
-        file.write("\n")
-
-
-def _write_public(path: Path, values: dict[str, str]) -> None:
-    _public_path(path).write_text(json.dumps(values) + "\n")
-
-
-def _public_path(path: Path) -> Path:
-    return path.with_name(path.name + ".pub")
-
-
-def _read_private(path: Path, kind: str) -> dict[str, Any]:
-    values = _read_json(path)
-    if values.get("kind") != kind:
-        raise BadKey(f"{path}: kind: {values.get('kind')!r}; accepted is {kind}")
-    if path.stat().st_mode & 0o077:
-        raise BadKey(f"{path}: others may read this private key: chmod 600 {path}")
-    return values
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            values = json.loads(file.read(65_536))
-    except OSError as error:
-        raise BadKey(f"{path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise BadKey(f"{path}: not a key file of `todoke multicast keygen`") from error
-    if not isinstance(values, dict):
-        raise BadKey(f"{path}: not a key file of `todoke multicast keygen`")
-    return values
-
-
-def _hex(path: Path, values: dict[str, Any], name: str) -> bytes:
-    text = values.get(name)
-    try:
-        value = bytes.fromhex(text) if isinstance(text, str) else b""
-    except ValueError:
-        value = b""
-    if len(value) != _SEED_BYTES:
-        raise BadKey(f"{path}: {name}: accepted are {_SEED_BYTES} bytes in hexadecimal")
-    return value

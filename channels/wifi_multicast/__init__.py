@@ -37,6 +37,7 @@ from dispatcher.model.delivery import Outcome, Receipt, Received, Told
 from dispatcher.model.mode import M
 from dispatcher.model.rendering import Part, Rendering, Text
 from multicast import keys, udp
+from multicast.key_files import BadKey
 from multicast.report import Report
 
 MAX_FILE_BYTES = 200_000
@@ -169,7 +170,7 @@ class WifiMulticast(Channel[M, Settings]):
     async def _opened(self, inbox: Inbox) -> AsyncIterator[None]:
         try:
             key = keys.load_sender(self.settings.key)
-        except keys.BadKey as error:
+        except BadKey as error:
             raise ConfigError([Problem(str(self.settings.key), 1, "channels.wifi_multicast.key", str(error))]) from None
         if key.status != self.mode.status:
             raise ModeLeak(f"{self.settings.key}: a key for {key.status} in a node of {self.mode.word}")

@@ -36,7 +36,8 @@ from dispatcher.model.rendering import Part, Rendering
 from drills.world.ports import free_port
 from drills.world.wifi_multicast import STATIONS, World
 from multicast import report, udp
-from multicast.keys import BadKey, SenderKey, Trust, load_sender, load_trust
+from multicast.key_files import BadKey
+from multicast.keys import SenderKey, Trust, load_sender, load_trust
 from multicast.manifest import Notice
 from multicast.monitor import Monitor
 from multicast.reassembly import Delivered, Reassembly

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multicast import code, fdt, manifest, packet
-from multicast.keys import BadKey, RootKey, SenderKey, Trust, load_root, load_sender, load_trust, read_certificate
+from multicast.key_files import BadKey
+from multicast.keys import RootKey, SenderKey, Trust, load_root, load_sender, load_trust, read_certificate
 from tests.multicast.session import KEY, NOW, NOW_S, ROOT, STRANGER, by_root, by_sender, notice
 
 words = st.integers(0, 2**32 - 1)
