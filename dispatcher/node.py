@@ -9,7 +9,7 @@ Source: design.md §4.
 import asyncio
 import importlib
 import pkgutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,7 +32,7 @@ from dispatcher.ledger import Event, Ledger
 from dispatcher.ledgers import open_ledger
 from dispatcher.listening import listening
 from dispatcher.log import logger
-from dispatcher.model.mode import MODES, Drill, Live, M
+from dispatcher.model.mode import MODES, Drill, Live, M, Mode
 from dispatcher.operators import metrics
 from dispatcher.path import Path
 from dispatcher.residents.acknowledge import Acknowledge
@@ -134,15 +134,7 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         await gates.read()
         desk = Desk(path, gates, accounts.is_fresh_factor)
         desk.pictures = site.state_dir / "pictures"
-        pages = site.channels["website"].folder if "website" in site.channels else None
-        following = Following(pages, clock) if pages else None
-        if following:
-            doors += [*following.routes, *ShelterDoors(shelters, mode).routes]
-        if doors or pages:
-            host, port = _address(site.residents.listen)
-            await stack.enter_async_context(listening(residents.application(doors, pages), host, port))
-        if following:
-            await stack.enter_async_context(following.open())
+        await stack.enter_async_context(_residents(site, doors, shelters, mode, clock))
         staff = console.application(desk, accounts, path, site.control.origin)
         staff.add_subapp(api.PREFIX, api.application(api.Rooms(desk, accounts, ledger, clock, city)))
         live = staff[LIVE]
@@ -214,3 +206,20 @@ async def _hasten(ledger: Ledger, returned: Returned, clock: Clock) -> None:
 def _address(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+@asynccontextmanager
+async def _residents(
+    site: Site, doors: Sequence[AbstractRouteDef], shelters: Shelters, mode: type[Mode], clock: Clock
+) -> AsyncIterator[None]:
+    """The residents' listener with these doors; and with the site, where this node has one, and all who follow it."""
+    pages = site.channels["website"].folder if "website" in site.channels else None
+    following = Following(pages, clock) if pages else None
+    routes = [*doors, *ShelterDoors(shelters, mode).routes, *(following.routes if following else ())]
+    async with AsyncExitStack() as stack:
+        if doors or pages:
+            host, port = _address(site.residents.listen)
+            await stack.enter_async_context(listening(residents.application(routes, pages), host, port))
+        if following:
+            await stack.enter_async_context(following.open())
+        yield

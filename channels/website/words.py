@@ -7,38 +7,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 
-from config.document import ConfigError, Problem, read
+from config.words import LANGUAGES, Words, read_words
 from dispatcher.clock import JST
 
-LANGUAGES: Mapping[str, str] = MappingProxyType(
-    {"ja": "日本語", "ja-x-easy": "やさしい日本語", "en": "English", "zh": "中文", "ko": "한국어"}
-)
-"""Each language's name in itself."""
-
-_FILE = Path(__file__).with_name("words.yaml")
+__all__ = ["LANGUAGES", "clock_time", "day_time", "language_name", "words"]
 
 
 @cache
-def _words() -> Mapping[str, Mapping[str, str]]:
-    """By language, then by key.
-
-    Raises:
-        ConfigError: a key lacks a language or has one that is unknown.
-    """
-    document = read(_FILE.read_bytes(), _FILE.name).value
-    said: dict[str, dict[str, str]] = {language: {} for language in LANGUAGES}
-    problems = []
-    for key, node in document.items() if isinstance(document, dict) else ():
-        texts = node.value if isinstance(node.value, dict) else {}
-        if texts.keys() != LANGUAGES.keys():
-            problems.append(Problem(_FILE.name, node.line, key, f"a text in each of {', '.join(LANGUAGES)} is needed"))
-        for language in texts.keys() & LANGUAGES.keys():
-            said[language][key] = str(texts[language].value or "")
-    if problems:
-        raise ConfigError(problems)
-    return MappingProxyType({language: MappingProxyType(words) for language, words in said.items()})
+def _words() -> Words:
+    return read_words(Path(__file__).with_name("words.yaml"))
 
 
 def words(language: str) -> Mapping[str, str]:

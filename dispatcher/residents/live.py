@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from dispatcher.clock import Clock
 
@@ -95,6 +95,8 @@ class Following:
         if len(self._readers) >= MAX_READERS:
             return web.Response(status=503, headers={"Retry-After": str(FULL_RETRY_S)})
         response = web.StreamResponse(headers=HEADERS)
+        if request.version >= HttpVersion11:
+            response.enable_chunked_encoding()
         await response.prepare(request)
         # Every reader comes back at a moment of its own, after a node that went away.
         retry_ms = random.randint(*RETRY_MS)  # noqa: S311 - spreads a crowd, guards nothing

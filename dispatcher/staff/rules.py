@@ -59,6 +59,8 @@ class Act(StrEnum):
     """Pause and resume a channel."""
     HALT = "halt"
     REOPEN = "reopen"
+    SHELTER = "shelter"
+    """Say of a shelter that it is open, crowded, full or closed: residents see it within a second."""
     ASK = "ask"
     """Begin a round of safety confirmation: at once about a live alert within its own quarters, else with a second person."""
     ASK_AGAIN = "ask-again"
@@ -111,6 +113,7 @@ WORDS: Mapping[Act, str] = MappingProxyType(
         Act.SWITCH: "媒体の停止・再開",
         Act.HALT: "送出の停止",
         Act.REOPEN: "送出の再開",
+        Act.SHELTER: "避難所の状態",
         Act.ASK: "安否を尋ねる",
         Act.ASK_AGAIN: "安否をもう一度尋ねる",
         Act.END_ASKING: "安否の確認を終える",
@@ -169,6 +172,7 @@ _ANYTIME: Mapping[Act, Rule] = {
     _A.SWITCH: Rule(_OPERATORS),
     _A.HALT: Rule(_OPERATORS),
     _A.REOPEN: Rule(frozenset({_R.APPROVER, _R.ADMIN})),
+    _A.SHELTER: Rule(_ASKERS),
     _A.ASK: Rule(_ASKERS),
     _A.ASK_AGAIN: Rule(_ASKERS),
     _A.END_ASKING: Rule(_SENDERS | {_R.WELFARE, _R.COORDINATOR}),

@@ -1,12 +1,15 @@
 """What the city's shelters are now, as staff and the shelters themselves said last; every node of a ledger sees the same.
 
 A state stands in the ledger before anybody is told of it, with who said it. Whoever shows shelters (the site) follows `states`
-here and need not know the ledger.
+here and need not know the ledger. Who is at a shelter has a page of its own, behind a link that staff make and hand over; the
+ledger keeps a hash of it, and a new link ends the old one.
 
 Source: issue "The residents' site"; design.md §5 (what was acknowledged has been committed).
 """
 
 import asyncio
+import base64
+import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
@@ -18,8 +21,9 @@ from dispatcher.errors import Finding, InvalidInput, NotFound, StorageFull
 from dispatcher.ledger import Event, Ledger
 from dispatcher.log import logger
 from dispatcher.model.shelter import STATE_WORDS, ShelterStanding, ShelterState
+from dispatcher.tracking.tokens import TOKEN_BYTES, hashed
 
-KIND = "shelter"
+KIND, DOOR = "shelter", "shelter-door"
 LOOK_S = 0.5
 """How late this node may be about what was said at another one."""
 
@@ -86,22 +90,45 @@ class Shelters:
             StaleHash: somebody else has said something since that version.
             StorageFull: nothing was written.
         """
-        if code not in self._places:
-            raise NotFound(f"{code[:40]}: そのような避難所はありません (no such shelter)")
+        self._require(code)
         if state not in set(ShelterState):
             accepted = ", ".join(f"{word} {name}" for name, word in STATE_WORDS.items())
             raise InvalidInput([Finding("state", f"{state[:40]}: {accepted} のどれかです (not a state)")])
         if version is None:
-            version = await self._version(code)
+            version = await self._version(KIND, code)
         said: dict[str, Any] = {"state": state, "at": self._clock.now().isoformat(timespec="seconds")}
         event = Event("shelter.said", "", {"shelter": code, "state": state, "by": by})
         version = await self._ledger.save_record(KIND, code, version, said, event)
         await self.read()
         return ShelterStanding(ShelterState(state), datetime.fromisoformat(said["at"]), version)
 
-    async def _version(self, code: str) -> int:
+    async def open_door(self, code: str, *, by: str) -> str:
+        """The token of this shelter's own page; whatever token it had opens nothing any more.
+
+        Raises:
+            NotFound: no such shelter.
+            StorageFull: nothing was written; the old one still holds.
+        """
+        self._require(code)
+        token = base64.b32encode(secrets.token_bytes(TOKEN_BYTES)).decode().rstrip("=").lower()
+        event = Event("shelter.door_opened", "", {"shelter": code, "by": by})
+        body = {"token_hash": hashed(token), "at": self._clock.now().isoformat(timespec="seconds")}
+        await self._ledger.save_record(DOOR, code, await self._version(DOOR, code), body, event)
+        return token
+
+    async def behind(self, token: str) -> Facility | None:
+        """Whose page this token opens; None for one that opens nothing. Costs the same for any."""
+        wanted = hashed(token)
+        code = {str(body["token_hash"]): code for code, _, body in await self._ledger.records(DOOR)}.get(wanted, "")
+        return self._places.get(code)
+
+    def _require(self, code: str) -> None:
+        if code not in self._places:
+            raise NotFound(f"{code[:40]}: そのような避難所はありません (no such shelter)")
+
+    async def _version(self, kind: str, code: str) -> int:
         try:
-            version, _ = await self._ledger.read_record(KIND, code)
+            version, _ = await self._ledger.read_record(kind, code)
         except NotFound:
             return 0
         return version

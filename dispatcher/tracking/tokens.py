@@ -23,6 +23,7 @@ class Door(StrEnum):
     ANSWER = "a"
     ACKNOWLEDGE = "k"
     REGISTER = "m"
+    SHELTER = "s"
 
 
 class Tokens:

@@ -3,6 +3,7 @@
     drafting.py   a message, from the first word to the key that sends     keeping.py    areas, by hand, reports
     watching.py   the board, now and then; what happened                   people.py     tokens, sessions, proposals
     switching.py  media and the node, open and closed                      applying.py   what a file declares
+    shelters.py   what each shelter is now
 
 The node holds every rule; these commands ask it over its API (dispatcher/staff/api) with the person's own token.
 
@@ -11,10 +12,10 @@ Source: design.md §9.
 
 from typing import Any
 
-from dispatcher.staff.cli import applying, drafting, keeping, people, switching, watching
+from dispatcher.staff.cli import applying, drafting, keeping, people, shelters, switching, watching
 
 
 def add(commands: Any) -> None:
     """Register every staff command."""
-    for room in (drafting, watching, switching, keeping, people, applying):
+    for room in (drafting, watching, switching, keeping, shelters, people, applying):
         room.add(commands)

@@ -14,6 +14,7 @@ from dispatcher.staff.sessions import Person
 from dispatcher.steps.accept import Typed
 from tests.servers.seats import APPROVER, CODE, ORDER, RETURNER, WRITER, Seats, person, seats
 
+SHELTER = "E1320400002111"
 OF_A_MESSAGE = [act for act in Act if any(act is of for _, of in TABLE)]
 VERBS = {Act.UPDATE: Verb.UPDATE, Act.CORRECT: Verb.CORRECT, Act.LIFT: Verb.LIFT, Act.RETRACT: Verb.RETRACT}
 
@@ -78,6 +79,7 @@ async def test_what_is_asked_of_the_node_is_allowed_or_refused_with_its_reason(t
         asked: dict[Act, Callable[[], Awaitable[object]]] = {
             Act.LOOK: lambda: desk.status(by),
             Act.WRITE: lambda: desk.draft(by, ORDER, mode=mode),
+            Act.SHELTER: lambda: desk.say_shelter(by, SHELTER, "open", mode=mode),
             Act.SWITCH: lambda: desk.pause(by, "website", "工事"),
             Act.HALT: lambda: desk.halt(by, "工事"),
             Act.REOPEN: lambda: desk.reopen(by),
