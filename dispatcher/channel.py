@@ -26,6 +26,7 @@ from dispatcher.model.mode import M, Mode, require
 from dispatcher.model.question import Heard, Question
 from dispatcher.model.rendering import Rendering
 from dispatcher.model.shelter import ShelterStanding
+from dispatcher.model.topic import Topic
 
 S = TypeVar("S")
 
@@ -166,6 +167,11 @@ class Channel(ABC, Generic[M, S]):
     @abstractmethod
     async def audience(self, quarters: Sequence[str]) -> Audience:
         """The audience of these quarters with its head count. An empty one has head count 0 (None is: cannot be counted)."""
+
+    async def audience_for(self, quarters: Sequence[str], topic: Topic) -> Audience:
+        """As `audience`, of those alone who want to hear of this topic; a medium that knows no such choice reaches them all."""
+        del topic
+        return await self.audience(quarters)
 
     @abstractmethod
     def destinations(self, audience: Audience) -> AsyncIterator[Destination]:

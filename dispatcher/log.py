@@ -29,6 +29,8 @@ EVENTS: dict[str, frozenset[str]] = {
         "terminal.dropped": "reason",
         "terminal.register_kept": "reason",
         "mail.refused": "code",
+        "mail.undelivered": "reason",
+        "mail.incoming_failed": "reason",
         "social.unlooked": "reason",
         "social.forgetful": "reason",
         "station.refused": "reason",

@@ -35,6 +35,7 @@ from dispatcher.log import logger
 from dispatcher.model.mode import MODES, Drill, Live, M, Mode
 from dispatcher.operators import metrics
 from dispatcher.path import Path
+from dispatcher.residents import registration
 from dispatcher.residents.acknowledge import Acknowledge
 from dispatcher.residents.live import Following
 from dispatcher.residents.shelters import ShelterDoors
@@ -119,6 +120,7 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         ends = datetime.fromisoformat(site.drill_ends) if site.drill_ends else None
         path = Path(mode, city, channels, ledger, clock, sender, web, Renderer(channels), ends)
         reach, facilities, doors = _foremost(site, path)
+        doors += registration.routes(channels.values(), city, mode, clock)
         people = [Person(p.name, tuple(p.roles), p.token_hash) for p in site.staff]
         directory = await stack.enter_async_context(Issuer(site.directory, clock)) if site.directory else None
         accounts = Accounts(
@@ -178,6 +180,23 @@ def _foremost(site: Site, path: Path[M]) -> tuple[Reach, Facilities | None, list
     return reach, facilities, [*Acknowledge(facilities, path.city, path.mode, path.web).routes()]
 
 
+@asynccontextmanager
+async def _residents(
+    site: Site, doors: Sequence[AbstractRouteDef], shelters: Shelters, mode: type[Mode], clock: Clock
+) -> AsyncIterator[None]:
+    """The residents' listener with these doors; and with the site, where this node has one, and all who follow it."""
+    pages = site.channels["website"].folder if "website" in site.channels else None
+    following = Following(pages, clock) if pages else None
+    routes = [*doors, *ShelterDoors(shelters, mode).routes, *(following.routes if following else ())]
+    async with AsyncExitStack() as stack:
+        if doors or pages:
+            host, port = _address(site.residents.listen)
+            await stack.enter_async_context(listening(residents.application(routes, pages), host, port))
+        if following:
+            await stack.enter_async_context(following.open())
+        yield
+
+
 def _measurers(accounts: Accounts) -> metrics.Allow:
     """Whose token opens the figures."""
 
@@ -206,20 +225,3 @@ async def _hasten(ledger: Ledger, returned: Returned, clock: Clock) -> None:
 def _address(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
     return host.strip("[]"), int(port)
-
-
-@asynccontextmanager
-async def _residents(
-    site: Site, doors: Sequence[AbstractRouteDef], shelters: Shelters, mode: type[Mode], clock: Clock
-) -> AsyncIterator[None]:
-    """The residents' listener with these doors; and with the site, where this node has one, and all who follow it."""
-    pages = site.channels["website"].folder if "website" in site.channels else None
-    following = Following(pages, clock) if pages else None
-    routes = [*doors, *ShelterDoors(shelters, mode).routes, *(following.routes if following else ())]
-    async with AsyncExitStack() as stack:
-        if doors or pages:
-            host, port = _address(site.residents.listen)
-            await stack.enter_async_context(listening(residents.application(routes, pages), host, port))
-        if following:
-            await stack.enter_async_context(following.open())
-        yield

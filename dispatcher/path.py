@@ -29,6 +29,7 @@ from dispatcher.model.delivery import DeliveryEvent
 from dispatcher.model.draft import Draft, State
 from dispatcher.model.mode import M, require
 from dispatcher.model.rendering import Rendering
+from dispatcher.model.topic import topic_of
 from dispatcher.steps.address import address
 from dispatcher.steps.approve import alert_of, fingerprint
 from dispatcher.steps.dispatch import CLOCK, NOBODY, First, Foremost, dispatch, resume
@@ -104,7 +105,7 @@ class Path(Generic[M]):
         Raises:
             InvalidInput: it has no area, or nobody to reach.
         """
-        audiences = await address(draft.quarters, self.channels, also=self._first_media(draft.quarters))
+        earlier: Sequence[Alert[Any]] = await self._earlier(draft)
         alert: Alert[M] = alert_of(
             draft,
             self.mode,
@@ -112,8 +113,10 @@ class Path(Generic[M]):
             sender=self.sender,
             sent=at,
             web=self.web,
-            references=await self._references(draft),
+            references=tuple(Reference(a.sender, a.identifier, a.sent) for a in earlier),
         )
+        topic, also = topic_of([*earlier, alert]), self._first_media(draft.quarters)
+        audiences = await address(draft.quarters, self.channels, topic, also=also)
         renderings: Mapping[str, Rendering[M]] = await self.renderer.render(alert, audiences)
         findings = (*lint(alert, now=self.clock.now()), *what_does_not_fit(renderings))
         return Prepared(alert, audiences, renderings, findings, fingerprint(alert, renderings, audiences))
@@ -163,9 +166,11 @@ class Path(Generic[M]):
             draft = Draft.from_body(*await self.ledger.draft(issued.identifier))
             alert = cast("Alert[M]", cap.read(issued.cap_xml))
             require(self.mode, alert)
-            audiences = await address(alert.quarters, self.channels, also=self._first_media(alert.quarters))
+            every: Sequence[IssuedAlert] = await self.chain(draft)
+            chain: Sequence[IssuedAlert] = [a for a in every if a.issued_at < issued.issued_at]
+            topic = topic_of([cap.read(a.cap_xml) for a in (*chain, issued)])
+            audiences = await address(alert.quarters, self.channels, topic, also=self._first_media(alert.quarters))
             renderings: Mapping[str, Rendering[M]] = await self.renderer.render(alert, audiences)
-            chain = [a for a in await self.chain(draft) if a.issued_at < issued.issued_at]
             await resume(alert, audiences, renderings, self.channels, self.ledger, chain=chain)
             self.ledger.wake()
 
@@ -222,6 +227,5 @@ class Path(Generic[M]):
         chain = [a for a in await self.ledger.alerts() if a.chain == first and a.identifier != draft.identifier]
         return sorted(chain, key=lambda a: a.issued_at)
 
-    async def _references(self, draft: Draft) -> tuple[Reference, ...]:
-        alerts = [cap.read(a.cap_xml) for a in await self.chain(draft)]
-        return tuple(Reference(a.sender, a.identifier, a.sent) for a in alerts)
+    async def _earlier(self, draft: Draft) -> Sequence[Alert[Any]]:
+        return [cap.read(a.cap_xml) for a in await self.chain(draft)]

@@ -16,12 +16,19 @@ from itertools import chain, islice
 from typing import Any, ClassVar
 
 from channels.email_list import letter
+from channels.email_list.autoreply import may_answer, message_id
+from channels.email_list.dkim import Key
 from channels.email_list.domains import Attempt, Domains
+from channels.email_list.enrolment import Enrolment
+from channels.email_list.incoming import Incoming
 from channels.email_list.letter import Letter, Sender
+from channels.email_list.post import Post
+from channels.email_list.register import Register
 from channels.email_list.relay import Access, Relay
+from channels.email_list.returns import Returns
 from channels.email_list.session import End, Mail
-from channels.email_list.settings import DomainRate, RelaySettings, Settings
-from channels.email_list.subscribers import BadSubscribers, Index, is_address
+from channels.email_list.settings import DkimSettings, DomainRate, IncomingSettings, RelaySettings, Settings
+from channels.email_list.subscribers import BadSubscribers, is_address
 from channels.email_list.unsubscribe import application
 from dispatcher.channel import Channel, Inbox, Limits, Probe, Recipient, Tell
 from dispatcher.errors import Finding, InvalidInput, TemporaryFailure
@@ -31,9 +38,11 @@ from dispatcher.model.alert import Alert, Info
 from dispatcher.model.audience import Audience, Destination
 from dispatcher.model.delivery import Outcome, Told
 from dispatcher.model.mode import M
+from dispatcher.model.question import Question
 from dispatcher.model.rendering import Part, Rendering, Text
+from dispatcher.model.topic import WORDS, Topic
 
-__all__ = ["DomainRate", "EmailList", "Kind", "RelaySettings", "Settings"]
+__all__ = ["DkimSettings", "DomainRate", "EmailList", "IncomingSettings", "Kind", "RelaySettings", "Settings"]
 
 PAGE = 1_000
 """Addresses read from the index at once."""
@@ -47,6 +56,7 @@ class EmailList(Channel[M, Settings]):
     kind: ClassVar[str] = "email_list"
     title: ClassVar[str] = "登録メール"
     Settings: ClassVar[type[Any]] = Settings
+    asks: ClassVar[bool] = True
 
     @property
     def limits(self) -> Limits:
@@ -59,19 +69,23 @@ class EmailList(Channel[M, Settings]):
         )
 
     async def audience(self, quarters: Sequence[str]) -> Audience:
+        return await self.audience_for(quarters, Topic.EMERGENCY)
+
+    async def audience_for(self, quarters: Sequence[str], topic: Topic) -> Audience:
         count = 0
         if quarters:
             await self._refresh()
-            count = await asyncio.to_thread(self._index.count, quarters)
+            count = await asyncio.to_thread(self._people.count, quarters, topic)
         where = self.surroundings.city.say(quarters, "ja") if quarters else "地域なし"
-        return Audience(self.kind, tuple(quarters), count, f"{where}の登録メール {count} 人")
+        said = "" if topic is Topic.EMERGENCY else f"（{WORDS[topic]}を選んだ人）"
+        return Audience(self.kind, tuple(quarters), count, f"{where}の登録メール {count} 人{said}", topic)
 
     async def destinations(self, audience: Audience) -> AsyncIterator[Destination]:
         if not audience.quarters:
             return
         await self._refresh()
         last = ""
-        while page := await asyncio.to_thread(self._index.members, audience.quarters, last, PAGE):
+        while page := await asyncio.to_thread(self._people.members, audience.quarters, last, PAGE, audience.topic):
             for address in page:
                 yield Destination(address)
             last = page[-1]
@@ -82,23 +96,51 @@ class EmailList(Channel[M, Settings]):
         Raises (on entering):
             OSError: the address of `listen` is taken.
         """
-        del inbox
-        return self._opened()
+        return self._opened(inbox)
 
     @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[None]:
+    async def _opened(self, inbox: Inbox) -> AsyncIterator[None]:
         await self._refresh()
-        host, _, port = self.settings.listen.rpartition(":")
         async with AsyncExitStack() as stack:
             door = application(self._sender, self._leave, self.surroundings.clock.now)
-            await stack.enter_async_context(listening(door, host.strip("[]"), int(port)))
+            await stack.enter_async_context(listening(door, *_address(self.settings.listen)))
+            incoming: IncomingSettings | None = self.settings.incoming
+            if incoming is not None:
+                returns = Returns(
+                    self.kind, self._sender, self._people, self.settings.filtering, inbox, self.surroundings.clock
+                )
+                back = Incoming(incoming.enrol, self.settings.sender, self._asked, returns.came)
+                await stack.enter_async_context(back.listening(*_address(incoming.listen)))
             stack.callback(self._relay.close)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            tending = tasks.create_task(self._relay.tend())
+            tending = [tasks.create_task(self._relay.tend()), tasks.create_task(self._post.run())]
             try:
                 yield
             finally:
-                tending.cancel()
+                for task in tending:
+                    task.cancel()
+
+    @cached_property
+    def register(self) -> Enrolment:
+        """What the residents' pages ask."""
+        around = self.surroundings
+        return Enrolment(
+            self._people,
+            self._post,
+            self.settings.secret,
+            city=around.city,
+            mode=self.mode,
+            site_url=around.site_url,
+            clock=around.clock,
+        )
+
+    def _asked(self, sender: str, data: bytes) -> None:
+        """An empty mail came: whoever may be answered gets a link."""
+        ours = {self.settings.sender.lower()}
+        if self.settings.incoming is not None:
+            ours.add(self.settings.incoming.enrol.lower())
+        if may_answer(sender, data, ours):
+            self.register.answer(sender, message_id(data))
 
     async def probe(self) -> Probe:
         clock = self.surroundings.clock
@@ -138,9 +180,25 @@ class EmailList(Channel[M, Settings]):
         template = letter.write(alert, info.language, self._sender, banner).template
         return Text(info.language, "\n".join(lines)), Part(f"mail-{info.language}.eml", "message/rfc822", template)
 
+    def _ask(self, question: Question[M]) -> Rendering[M]:
+        return Rendering(
+            channel=self.kind,
+            identifier=question.identifier,
+            status=question.status,
+            texts=tuple(Text(asking.language, "\n".join(letter.asking_lines(asking))) for asking in question.said),
+            parts=tuple(
+                Part(
+                    f"mail-{asking.language}.eml",
+                    "message/rfc822",
+                    letter.ask(question, asking.language, self._sender).template,
+                )
+                for asking in question.said
+            ),
+        )
+
     async def _send(self, rendering: Rendering[M], destinations: Sequence[Destination], tell: Tell) -> None:
-        languages = await asyncio.to_thread(self._index.languages, [d.address for d in destinations])
-        letters = _letters(rendering)
+        languages = await asyncio.to_thread(self._people.languages, [d.address for d in destinations])
+        letters = _letters(rendering, self._keys)
         gentle = self._domains.attempt()
 
         def mails() -> Iterator[Mail]:
@@ -155,7 +213,7 @@ class EmailList(Channel[M, Settings]):
         await self._hand_over(mails(), tell)
 
     async def _send_each(self, rendering: Rendering[M], recipients: Sequence[Recipient], tell: Tell) -> None:
-        letters = _letters(rendering)
+        letters = _letters(rendering, self._keys)
         gentle = self._domains.attempt()
 
         def mails() -> Iterator[Mail]:
@@ -217,13 +275,13 @@ class EmailList(Channel[M, Settings]):
 
     async def _refresh(self) -> None:
         try:
-            await asyncio.to_thread(self._index.refresh)
+            await asyncio.to_thread(self._people.refresh)
         except BadSubscribers as wrong:
             # Yesterday's list is better than none: the board's figures come from it, and the log says why.
             log.warning("channel.failed", channel=self.kind, reason=wrong.problems[0])
 
     async def _leave(self, address: str) -> None:
-        await asyncio.to_thread(self._index.unsubscribe, address, self.surroundings.clock.now().isoformat())
+        await asyncio.to_thread(self._people.leave, address)
 
     @cached_property
     def _sender(self) -> Sender:
@@ -237,8 +295,17 @@ class EmailList(Channel[M, Settings]):
         )
 
     @cached_property
-    def _index(self) -> Index:
-        return Index(self.settings.subscribers, self.surroundings.state_dir)
+    def _people(self) -> Register:
+        token = self._sender.bounce_token
+        return Register(self.settings.subscribers, self.surroundings.state_dir, token, self.surroundings.clock.now)
+
+    @cached_property
+    def _keys(self) -> tuple[Key, ...]:
+        return tuple(dkim.signing() for dkim in self.settings.dkim)
+
+    @cached_property
+    def _post(self) -> Post:
+        return Post(self._sender, self._keys, self._relay, self.surroundings.clock)
 
     @cached_property
     def _domains(self) -> Domains:
@@ -264,9 +331,9 @@ class EmailList(Channel[M, Settings]):
         )
 
 
-def _letters(rendering: Rendering[M]) -> dict[str, Letter]:
+def _letters(rendering: Rendering[M], keys: tuple[Key, ...]) -> dict[str, Letter]:
     """By language, in the rendering's order."""
-    return {part.name.removeprefix("mail-").removesuffix(".eml"): Letter(part.data) for part in rendering.parts}
+    return {part.name.removeprefix("mail-").removesuffix(".eml"): Letter(part.data, keys) for part in rendering.parts}
 
 
 def _in_language(letters: Mapping[str, Letter], language: str) -> Letter:
@@ -276,6 +343,11 @@ def _in_language(letters: Mapping[str, Letter], language: str) -> Letter:
     spoken = language.partition("-")[0]
     kin = (letter for name, letter in letters.items() if name.partition("-")[0] == spoken)
     return next(kin, None) or next(iter(letters.values()))
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _domain(address: str) -> str:

@@ -8,7 +8,6 @@ Source: RFC 5322, RFC 2045 §6.8, RFC 2047, RFC 2369, RFC 2919 (List-Id), RFC 38
 """
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +18,12 @@ from functools import cached_property
 from typing import Final
 from urllib.parse import quote
 
+from channels.email_list.dkim import Key, Seal
 from config.secret import Secret
 from dispatcher.channel import Recipient
 from dispatcher.model.alert import Added, Alert, Info
 from dispatcher.model.draft import Verb, verb_of
+from dispatcher.model.question import Asking, Question
 
 TO, MESSAGE_ID, UNSUBSCRIBE, PERSONAL = b"@@to@@", b"@@message-id@@", b"@@unsubscribe@@", b"@@personal@@"
 _PLACES: Final = (TO, MESSAGE_ID, UNSUBSCRIBE, PERSONAL)
@@ -63,6 +64,11 @@ def _token(secret: str, address: str, purpose: str) -> str:
     return hmac.digest(secret.encode(), f"{purpose}\0{address}".encode(), "sha256")[:16].hex()
 
 
+def _atom(text: str) -> str:
+    """As it can stand between two dots of a Message-ID."""
+    return quote(text, safe="").replace(".", "%2E")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
     """Who writes, and the keys that make what is personal. All the same for every mail of a site."""
@@ -95,12 +101,30 @@ class Sender:
     def bounces(self, address: str) -> str:
         """Envelope sender: where a bounce comes back, it says whose (VERP, by a token, because addresses may be long)."""
         local, _, domain = self.address.rpartition("@")
-        return f"{local}+b-{self.token(address, 'bounce')[: BOUNCE_ADDS - 3]}@{domain}"
+        return f"{local}+b-{self.bounce_token(address)}@{domain}"
 
-    def message_id(self, identifier: str, address: str) -> str:
-        """The same for the same mail, so that receivers can drop a repeat."""
-        digest = hashlib.sha256(f"{identifier}\0{address}".encode()).hexdigest()[:32]
-        return f"<{digest}@{self.domain}>"
+    def bounce_token(self, address: str) -> str:
+        """What stands in a bounce address."""
+        return self.token(address, "bounce")[: BOUNCE_ADDS - 3]
+
+    def is_bounce(self, given: str, address: str, at: datetime) -> bool:
+        """Whether the token of a bounce address is of this address."""
+        seen = given.encode("utf-8", "replace")
+        tokens = [_token(text, address, "bounce")[: BOUNCE_ADDS - 3].encode() for text in self.secret.believed(at)]
+        return any([hmac.compare_digest(seen, token) for token in tokens])  # noqa: C419 - as in is_token
+
+    def message_id(self, identifier: str, address: str, key: str = "") -> str:
+        """The same for the same mail, so that receivers can drop a repeat; a bounce that names it says which alert it was of.
+
+        Of a mail to one person by `key`, the key stands in it and the address has no part in it.
+        """
+        digest = _token(self.secret.reveal(), f"{identifier}\0{key or address}", "message")
+        named = f".{_atom(identifier)}" + (f".{_atom(key)}" if key else "")
+        return f"<{digest}{named}@{self.domain}>"
+
+    def is_message(self, digest: str, identifier: str, whose: str, at: datetime) -> bool:
+        """Whether we gave that Message-ID; `whose`: the key that stands in it, else the address."""
+        return self.is_token(digest, f"{identifier}\0{whose}", "message", at)
 
 
 @dataclass(frozen=True)
@@ -108,6 +132,12 @@ class Letter:
     """A template as it stands in a rendering."""
 
     template: bytes
+    keys: tuple[Key, ...] = ()
+    """That sign it; none where the relay does."""
+
+    @cached_property
+    def _seal(self) -> Seal:
+        return Seal(self.template, self.keys, _PLACES, PERSONAL)
 
     @cached_property
     def _pieces(self) -> tuple[tuple[bytes, bytes], ...]:
@@ -135,12 +165,12 @@ class Letter:
         label = _in(recipient.language, _OWN) or _OWN["en"]
         end = _end(label, recipient.link, recipient.language) if recipient.link else b""
         return self._unlisted._filled(  # noqa: SLF001 - a letter of its own
-            recipient.address, sender.message_id(identifier, recipient.key), "", end
+            recipient.address, sender.message_id(identifier, recipient.address, recipient.key), "", end
         )
 
     @cached_property
     def _unlisted(self) -> "Letter":
-        return Letter(self.template.replace(_LIST_LINKS, b"", 1))
+        return Letter(self.template.replace(_LIST_LINKS, b"", 1), self.keys)
 
     def _filled(self, address: str, message_id: str, link: str, end: bytes) -> bytes:
         values = {
@@ -150,7 +180,8 @@ class Letter:
             PERSONAL: end,
             b"": b"",
         }
-        return b"".join(part for text, place in self._pieces for part in (text, values[place]))
+        mail = b"".join(part for text, place in self._pieces for part in (text, values[place]))
+        return self._seal.headers(values, end) + mail if self.keys else mail
 
 
 def write(alert: Alert[object], language: str, sender: Sender, banner: str) -> Letter:
@@ -174,6 +205,63 @@ def write(alert: Alert[object], language: str, sender: Sender, banner: str) -> L
     ]
     head = "".join(f"{name}: {value}\r\n" for name, value in headers) + "\r\n"
     return Letter(head.encode("ascii") + _base64_lines(_padded(text.encode())) + PERSONAL)
+
+
+def ask(question: Question[object], language: str, sender: Sender) -> Letter:
+    """The template of a question whose reader prefers this language; `to_one` fills it in, with the link to answer by."""
+    asked = sorted(question.said, key=lambda asking: asking.language != language)
+    text = "\r\n\r\n――――――――\r\n\r\n".join("\r\n".join(asking_lines(asking)) for asking in asked) + "\r\n"
+    headers = [
+        ("From", f"{_encoded(sender.name, 'From')} <{sender.address}>"),
+        ("To", f"<{TO.decode()}>"),
+        ("Subject", _encoded(asked[0].title, "Subject")),
+        ("Date", format_datetime(question.asked_at)),
+        ("Message-ID", MESSAGE_ID.decode()),
+        ("Auto-Submitted", "auto-generated"),
+        ("Content-Language", asked[0].language),
+        ("MIME-Version", "1.0"),
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Transfer-Encoding", "base64"),
+    ]
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers) + "\r\n"
+    return Letter(head.encode("ascii") + _base64_lines(_padded(text.encode())) + PERSONAL)
+
+
+def asking_lines(asking: Asking) -> Iterator[str]:
+    """The question in one language, line by line."""
+    yield asking.title
+    for text in (asking.about, asking.body, asking.note):
+        yield from text.splitlines()
+
+
+def plain(
+    sender: Sender,
+    to: str,
+    subject: str,
+    text: str,
+    at: datetime,
+    *,
+    message_id: str,
+    submitted: str,
+    answers: str = "",
+    keys: tuple[Key, ...] = (),
+) -> bytes:
+    """A mail to one person beside the list; `submitted`: auto-generated or auto-replied (RFC 3834 §5)."""
+    headers = [
+        ("From", f"{_encoded(sender.name, 'From')} <{sender.address}>"),
+        ("To", f"<{to}>"),
+        ("Subject", _encoded(subject, "Subject")),
+        ("Date", format_datetime(at)),
+        ("Message-ID", message_id),
+        *([("In-Reply-To", answers)] if answers else []),
+        ("Auto-Submitted", submitted),
+        ("MIME-Version", "1.0"),
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Transfer-Encoding", "base64"),
+    ]
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers) + "\r\n"
+    mail = head.encode("ascii") + _base64_lines(text.encode())
+    return Seal(mail, keys, (), b"").headers({}, b"") + mail if keys else mail
 
 
 def subject(info: Info, alert: Alert[object], banner: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from channels.email_list.dkim import Key, NoKey
 from channels.email_list.letter import BOUNCE_ADDS
 from channels.email_list.relay import Tls
 from channels.email_list.subscribers import BadSubscribers, is_address, read
@@ -62,6 +63,47 @@ class DomainRate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DkimSettings:
+    """A key that signs where the relay does not; give an RSA one and an Ed25519 one."""
+
+    selector: str
+    domain: str
+    key: Secret
+    """PEM; its other half stands in the DNS at `selector._domainkey.domain`."""
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?", self.selector):
+            yield "selector", "letters, digits, - and . are accepted"
+        if not is_address(f"a@{self.domain}"):
+            yield "domain", "the domain of the sender, or one above it, is accepted"
+        try:
+            self.signing()
+        except NoKey as wrong:
+            yield "key", str(wrong)
+
+    def signing(self) -> Key:
+        """Raises NoKey."""
+        return Key.read(self.selector, self.domain, self.key.reveal())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IncomingSettings:
+    """Where the city's mail server hands on empty mails (空メール) and bounces."""
+
+    listen: str = field(metadata=LISTENS)
+    """host:port; the city's server alone should reach it."""
+    enrol: str
+    """`touroku@…`: whoever writes there gets a link."""
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        host, _, port = self.listen.rpartition(":")
+        if not host or not (port.isascii() and port.isdecimal() and 0 < int(port) < 65_536):
+            yield "listen", "host:port is accepted"
+        if not is_address(self.enrol):
+            yield "enrol", "an ASCII address local@domain is accepted"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """`channels.email_list` of a site file.
 
@@ -93,6 +135,19 @@ class Settings:
     quiet: Seconds = 60.0
     """How long a domain is left alone after it said 421 or 4.7."""
     domains: tuple[DomainRate, ...] = field(default_factory=tuple)
+    incoming: IncomingSettings | None = None
+    """Without it nobody signs up by an empty mail, and bounces are the city's own business."""
+    dkim: tuple[DkimSettings, ...] = ()
+    """Without it the relay signs."""
+    filtering: tuple[str, ...] = (
+        "docomo.ne.jp",
+        "ezweb.ne.jp",
+        "au.com",
+        "softbank.ne.jp",
+        "vodafone.ne.jp",
+        "ymobile.ne.jp",
+    )
+    """Domains that say 550 for a reader's own filter too: of these no single answer is believed."""
 
     def problems(self) -> Iterable[tuple[str, str]]:
         yield from self._problems_of_the_letter()
@@ -105,6 +160,12 @@ class Settings:
             yield "mails_per_connection", "1 or more is accepted"
         if not 0 < self.timeout <= 300:
             yield "timeout", "more than 0 s and at most 5 min"
+        sender = self.sender.rpartition("@")[2].lower()
+        for key in self.dkim:
+            if sender != key.domain.lower() and not sender.endswith(f".{key.domain.lower()}"):
+                yield "dkim", f"{key.domain}: the domain of the sender, or one above it, is accepted (DMARC alignment)"
+        if self.incoming is not None and self.incoming.enrol.lower() == self.sender.lower():
+            yield "incoming", "enrol and sender are two addresses: an answer must not ask for another"
         try:
             for _ in read(self.subscribers):
                 pass

@@ -8,6 +8,8 @@ Source: design.md §3, §9.
 
 from dataclasses import dataclass
 
+from dispatcher.model.topic import Topic
+
 FACILITY = "facility"
 """Addresses `facility:…` are contacts of facilities (tracking/reach.py), by mail and by name; they are nobody of the public."""
 
@@ -34,3 +36,5 @@ class Audience:
     head_count: int | None
     words: str
     """The audience as staff read it: 大沢の IP 端末 10 台."""
+    topic: Topic = Topic.EMERGENCY
+    """Only those who want to hear of this, where the medium knows such a choice."""

@@ -14,7 +14,7 @@ from aiohttp import web
 FIELDS = 32
 
 
-async def read(request: web.Request) -> Mapping[str, str]:
+async def read(request: web.Request, fields: int = FIELDS) -> Mapping[str, str]:
     """Field by field, as typed; of a name that is there twice the first. Empty for whatever is no such form.
 
     Raises:
@@ -25,9 +25,9 @@ async def read(request: web.Request) -> Mapping[str, str]:
     body = await request.read()
     try:
         pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=FIELDS
+            body.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=fields
         )
     except ValueError:
-        # Not ASCII, no UTF-8 within, or more fields than any page of ours has.
+        # Not ASCII, no UTF-8 within, or more fields than the page has.
         return {}
     return dict(reversed(pairs))

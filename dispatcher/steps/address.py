@@ -10,19 +10,22 @@ from dispatcher.channel import Channel
 from dispatcher.errors import Finding, InvalidInput
 from dispatcher.model.audience import Audience
 from dispatcher.model.mode import M
+from dispatcher.model.topic import Topic
 
 
 async def address(
-    quarters: Sequence[str], channels: Mapping[str, Channel[M, Any]], *, also: Collection[str] = ()
+    quarters: Sequence[str], channels: Mapping[str, Channel[M, Any]], topic: Topic, *, also: Collection[str] = ()
 ) -> dict[str, Audience]:
-    """The audience of these quarters on every channel that reaches somebody there; `also`: kinds that reach a facility there.
+    """The audience of these quarters on every channel that reaches somebody there who wants to hear of this topic.
+
+    `also`: kinds that reach a facility there.
 
     Raises:
         InvalidInput: no quarter was named, or no channel can reach anybody in them.
     """
     if not quarters:
         raise InvalidInput([Finding("area", "対象区域がありません。町丁目か市の全域を指定してください (no area)")])
-    audiences = {kind: await channel.audience(quarters) for kind, channel in channels.items()}
+    audiences = {kind: await channel.audience_for(quarters, topic) for kind, channel in channels.items()}
     # A register that is empty or broken takes its own medium away, never the site and the others with it.
     reached = {kind: audience for kind, audience in audiences.items() if audience.head_count != 0 or kind in also}
     if not reached:

@@ -78,7 +78,8 @@ class MailRig(Rig):
         return found
 
     async def tellings(self, rendering: Rendering[Drill]) -> Counter[str]:
-        ids = {SENDER.message_id(rendering.identifier, a) for m in self.world.mails for a in m.recipients}
+        sender = self.channel._sender
+        ids = {sender.message_id(rendering.identifier, a) for m in self.world.mails for a in m.recipients}
         return Counter(m.recipients[0] for m in self.world.mails if parsed(m.data)["Message-ID"].strip() in ids)
 
     @asynccontextmanager
@@ -138,7 +139,7 @@ async def test_each_gets_a_mail_of_their_own_with_the_headers_that_a_list_owes(r
         assert link in mail.get_content()
         assert received.sender == rig.channel._sender.bounces(address)
         assert mail.get_content_charset() == "utf-8"
-        assert mail["Message-ID"] == SENDER.message_id(ORDER.identifier, address)
+        assert mail["Message-ID"] == rig.channel._sender.message_id(ORDER.identifier, address)
         assert all(len(line) <= 998 for line in received.data.split(b"\r\n"))
         assert told[address].outcome is Outcome.TAKEN
         assert told[address].medium_id

@@ -1,14 +1,21 @@
 """The register of subscribers: what is taken as an address, and an index that follows the file and answers page by page."""
 
 import threading
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.email_list.subscribers import _MEMBERS, BadSubscribers, Index, is_address, read
+from channels.email_list.register import _MEMBERS, _OF_FILE, Register
+from channels.email_list.subscribers import BadSubscribers, is_address, read
+from dispatcher.clock import SystemClock
 from tests.samples import OSAWA
+
+
+def register(path: Path, folder: Path) -> Register:
+    return Register(path, folder, lambda address: sha256(address.encode()).hexdigest()[:24], SystemClock().now)
 
 
 def csv(tmp_path: Path, *lines: str) -> Path:
@@ -65,7 +72,7 @@ def test_every_wrong_line_is_named(tmp_path):
 
 def test_an_index_follows_the_file_and_keeps_the_last_good_one(tmp_path):
     path = csv(tmp_path, "a@example.jp,132040301 132040302,ja", "b@example.jp,132040302,")
-    index = Index(path, tmp_path)
+    index = register(path, tmp_path)
     index.refresh()
     assert index.count(["132040301", "132040302"]) == 2
     assert index.members(["132040302"], "", 10) == ["a@example.jp", "b@example.jp"]
@@ -81,7 +88,7 @@ def test_a_hundred_thousand_are_indexed_and_asked_for_page_by_page(tmp_path):
     with path.open("w") as file:
         file.write("address,quarters,language\n")
         file.writelines(f"user{n:06d}@example.jp,13204030{n % 6 + 1},ja\n" for n in range(100_000))
-    index = Index(path, tmp_path)
+    index = register(path, tmp_path)
     index.refresh()
     assert index.count(OSAWA) == 100_000
     seen, last = 0, ""
@@ -94,7 +101,7 @@ def test_a_hundred_thousand_are_indexed_and_asked_for_page_by_page(tmp_path):
 
 def test_two_who_look_at_once_index_a_changed_file_once_and_both_see_it(tmp_path):
     path = tmp_path / "subscribers.csv"
-    index = Index(path, tmp_path)
+    index = register(path, tmp_path)
     for size in (3000, 3001, 3002):
         lines = (f"user{n:06d}@example.jp,132040301,ja" for n in range(size))
         path.write_text("\n".join(("address,quarters,language", *lines)) + "\n")
@@ -107,8 +114,9 @@ def test_two_who_look_at_once_index_a_changed_file_once_and_both_see_it(tmp_path
 
 
 def test_a_page_is_read_in_the_order_of_the_index_and_nothing_is_sorted(tmp_path):
-    index = Index(csv(tmp_path, "a@example.jp,132040301 132040302,ja"), tmp_path)
+    index = register(csv(tmp_path, "a@example.jp,132040301 132040302,ja"), tmp_path)
     index.refresh()
+    asked = {"quarters": "[]", "topic": "weather", "now": "", "after": "", "limit": 1}
     with index._open() as opened:
-        plan = " ".join(row[3] for row in opened.execute(f"EXPLAIN QUERY PLAN {_MEMBERS}", ("[]", "", 1)))
+        plan = " ".join(row[3] for row in opened.execute(f"EXPLAIN QUERY PLAN {_MEMBERS.format(_OF_FILE)}", asked))
     assert "TEMP B-TREE" not in plan
