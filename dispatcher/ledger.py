@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dispatcher.channel import Limits
 from dispatcher.model.audience import Destination
@@ -141,6 +141,14 @@ class ChannelTally:
     """Destinations whose first attempt has not begun."""
     sending: int = 0
     """Destinations of deliveries that are on their way now."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Why nothing that is ready on a channel may start now: `quota` is used up, or the `breaker` is open after failures."""
+
+    why: Literal["quota", "breaker"]
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +328,10 @@ class Ledger(ABC):
     @abstractmethod
     async def spread(self, identifier: str) -> Mapping[str, tuple[float, float]]:
         """Channel → seconds from the issuing until half, and until 95 %, of those taken so far were taken."""
+
+    @abstractmethod
+    async def held_back(self, limits: Mapping[str, Limits], now: datetime) -> Mapping[str, HeldBack]:
+        """Of these channels, those whose ready deliveries may not start, by what was spent and failed on every node."""
 
     @abstractmethod
     async def story(

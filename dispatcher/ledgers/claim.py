@@ -49,7 +49,7 @@ def claim(
     rows = t.connection.execute(_LOCK_LANES, {"channels": list(limits), "news": list(news)}).all()
     if not rows:
         return claimed
-    locked = [_lane(row, limits[row.channel]) for row in rows]
+    locked = [lane_of(row, limits[row.channel]) for row in rows]
     for lane in locked:
         for attempted in heard:
             if attempted.claim.channel == lane.channel and lane.heard(attempted.is_success, t.now):
@@ -71,7 +71,7 @@ def claim(
     return claimed
 
 
-def _lane(row: Any, limits: Limits) -> Lane:
+def lane_of(row: Any, limits: Limits) -> Lane:
     tokens = limits.burst if row.tokens is None else row.tokens
     return Lane(row.channel, limits, tokens, row.tokens_at, row.failures, row.open_until)
 
@@ -93,9 +93,14 @@ def _look(t: Transaction, locked: Sequence[Lane]) -> dict[str, int]:
     for lane in locked:
         lane.in_flight = by_channel[lane.channel].in_flight
         if lane.limits.quota is not None:
-            since = {"lane": lane.channel, "since": t.now - lane.limits.quota_window_s}
-            lane.spent = [(row.at, row.cost) for row in t.connection.execute(_SPENT, since)]
+            lane.spent = spent_on(t.connection, lane, t.now)
     return {channel: row.urgent for channel, row in by_channel.items() if row.urgent is not None}
+
+
+def spent_on(connection: sa.Connection, lane: Lane, now: float) -> Sequence[tuple[float, int]]:
+    """(at, cost) within the quota's window, oldest first."""
+    since = {"lane": lane.channel, "since": now - lane.limits.quota_window_s}
+    return [(row.at, row.cost) for row in connection.execute(_SPENT, since)]
 
 
 def _choose(t: Transaction, lane: Lane, room: int, claimed: Claimed) -> list[Any]:

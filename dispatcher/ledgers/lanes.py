@@ -65,16 +65,28 @@ class Lane:
         if self.limits.rate_per_s is not None and self.tokens <= 0:
             return False
         if self.limits.quota is not None:
-            reserve = self.limits.quota_reserve if priority > RESERVED else 0
-            used = sum(cost for _, cost in self.spent)
-            # What is larger than the whole quota goes when nothing else has gone.
-            if used and used + cost > self.limits.quota - reserve:
+            if self.quota_until(cost, priority) is not None:
                 return False
             self.spent = (*self.spent, (now, cost))
         if self.limits.rate_per_s is not None:
             self.tokens -= cost
         self.is_changed = True
         return True
+
+    def quota_until(self, cost: int, priority: int) -> float | None:
+        """Until when the quota is used up for what costs so much; None: it may go now."""
+        if self.limits.quota is None:
+            return None
+        room = self.limits.quota - (self.limits.quota_reserve if priority > RESERVED else 0) - cost
+        used = sum(cost for _, cost in self.spent)
+        until = None
+        for at, spent in self.spent:
+            # What is larger than the whole quota goes when nothing else has gone.
+            if not used or used <= room:
+                break
+            used -= spent
+            until = at + self.limits.quota_window_s
+        return until
 
     def next_look_s(self, now: float) -> float:
         """When something that is not allowed now may be: seconds from now, infinity if time alone changes nothing."""

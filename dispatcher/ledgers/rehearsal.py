@@ -21,6 +21,7 @@ from dispatcher.ledger import (
     DestinationStatus,
     Event,
     Figures,
+    HeldBack,
     IssuedAlert,
     Ledger,
     NewDelivery,
@@ -178,6 +179,9 @@ class Rehearsal(Ledger):
 
     async def spread(self, identifier: str) -> Mapping[str, tuple[float, float]]:
         return {} if identifier in self._alerts else await self._real.spread(identifier)
+
+    async def held_back(self, limits: Mapping[str, Limits], now: datetime) -> Mapping[str, HeldBack]:
+        return await self._real.held_back(limits, now)
 
     async def story(
         self, subject: str | None = None, *, until: datetime | None = None, limit: int = 500

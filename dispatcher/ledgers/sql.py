@@ -20,12 +20,13 @@ from dispatcher.ledger import (
     DestinationStatus,
     Event,
     Figures,
+    HeldBack,
     IssuedAlert,
     Ledger,
     NewDelivery,
     Recorded,
 )
-from dispatcher.ledgers import alerts, answers, audit, beat, keeping, looking
+from dispatcher.ledgers import alerts, answers, audit, beat, holding, keeping, looking
 from dispatcher.ledgers.campaigns import SqlCampaigns
 from dispatcher.ledgers.figures import figures
 from dispatcher.ledgers.opening import Identity
@@ -173,6 +174,9 @@ class SqlLedger(Ledger):
 
     async def spread(self, identifier: str) -> Mapping[str, tuple[float, float]]:
         return await self._store.read(partial(looking.spread, identifier=identifier))
+
+    async def held_back(self, limits: Mapping[str, Limits], now: datetime) -> Mapping[str, HeldBack]:
+        return await self._store.read(partial(holding.held_back, limits=limits, now=now.timestamp()))
 
     async def story(
         self, subject: str | None = None, *, until: datetime | None = None, limit: int = 500

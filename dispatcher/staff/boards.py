@@ -10,7 +10,7 @@ from datetime import datetime
 from dispatcher.channel import Probe
 from dispatcher.clock import JST
 from dispatcher.errors import Refused
-from dispatcher.ledger import ChannelTally, DestinationStatus, Event, IssuedAlert, Recorded
+from dispatcher.ledger import ChannelTally, DestinationStatus, Event, HeldBack, IssuedAlert, Recorded
 from dispatcher.model.draft import Draft, State
 from dispatcher.model.mode import M
 from dispatcher.staff.gates import Closed
@@ -33,6 +33,8 @@ class Board:
     spread: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     closed: Mapping[str, Closed] = field(default_factory=dict)
     """Channels that are closed now, "*" for the whole node."""
+    held: Mapping[str, HeldBack] = field(default_factory=dict)
+    """Channels whose ready deliveries may not start yet."""
 
 
 class Boards(Seat[M]):
@@ -57,7 +59,7 @@ class Boards(Seat[M]):
             alert = await self._path.ledger.alert(identifier)
             spread = await self._path.ledger.spread(identifier)
             lines = await self._path.ledger.tally(identifier)
-            return Board(self.mode, alert, lines, spread, self._gates.closed)
+            return Board(self.mode, alert, lines, spread, self._gates.closed, await self._held(lines))
 
     async def board_at(self, by: Person, identifier: str, at: datetime) -> Board:
         """時点遡及: the same as it stood then.
@@ -112,4 +114,10 @@ class Boards(Seat[M]):
         return max(_EARLIEST, min(at, self._path.clock.now()))
 
     async def _board(self, alert: IssuedAlert) -> Board:
-        return Board(self.mode, alert, await self._path.ledger.tally(alert.identifier), closed=self._gates.closed)
+        lines = await self._path.ledger.tally(alert.identifier)
+        return Board(self.mode, alert, lines, closed=self._gates.closed, held=await self._held(lines))
+
+    async def _held(self, lines: Sequence[ChannelTally]) -> Mapping[str, HeldBack]:
+        queued = {line.channel for line in lines if line.queued or line.retrying} & self._path.channels.keys()
+        limits = {kind: self._path.channels[kind].limits for kind in sorted(queued)}
+        return await self._path.ledger.held_back(limits, self._path.clock.now()) if limits else {}

@@ -21,7 +21,7 @@ import pytest
 from dispatcher.channel import Limits
 from dispatcher.clock import JST, Clock, ManualClock, SystemClock
 from dispatcher.errors import ConfigError, NotFound, StaleHash, Standby
-from dispatcher.ledger import Attempted, ChannelTally, Claim, Event, IssuedAlert, Ledger, NewDelivery
+from dispatcher.ledger import Attempted, ChannelTally, Claim, Event, HeldBack, IssuedAlert, Ledger, NewDelivery
 from dispatcher.ledgers import open_ledger
 from dispatcher.model.audience import Destination
 from dispatcher.model.delivery import DeliveryState, Outcome, Priority, Receipt, Received, Told
@@ -503,6 +503,9 @@ class LedgerContract(ABC):
             await until(lambda: len(sender.claims) == 5)
             await turns_pass(ledger)
             assert [c.identifier for c in sender.claims[3:]] == [ALERT, ALERT]
+            held = await ledger.held_back(lanes, clock.now())
+            assert held == {"website": HeldBack("quota", START + timedelta(seconds=900))}
+            assert await ledger.held_back(lanes, START + timedelta(seconds=901)) == {}
             for _ in range(3):  # short of the window's end
                 clock.advance(299.0)
                 await turns_pass(ledger)
@@ -519,6 +522,7 @@ class LedgerContract(ABC):
             await ledger.issue(issued(), deliveries(10), said())
             await until(lambda: place.read("SELECT failures FROM lanes WHERE channel = 'website'") == [(4,)])
             assert len(sender.claims) == 4
+            assert (await ledger.held_back(lanes, clock.now()))["website"].why == "breaker"
             for _ in range(14):
                 clock.advance(1.0)
                 await turns_pass(ledger)

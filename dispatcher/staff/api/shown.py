@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from dispatcher.errors import Finding
-from dispatcher.ledger import ChannelTally, IssuedAlert, Recorded
+from dispatcher.ledger import ChannelTally, HeldBack, IssuedAlert, Recorded
 from dispatcher.model.draft import Draft
 from dispatcher.path import Prepared
 from dispatcher.staff.api.shapes import Drawn, Without
@@ -95,6 +95,8 @@ class BoardShown:
     spread: Mapping[str, Spread]
     closed: Mapping[str, Closed]
     """Channels that are closed now; `*` is the whole node."""
+    held: Mapping[str, HeldBack]
+    """Channels whose ready deliveries may not start before a time, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ def board(shown: Board) -> BoardShown:
         tuple(line for line in shown.lines if line.destinations),
         {kind: Spread(*times) for kind, times in shown.spread.items()},
         shown.closed,
+        shown.held,
     )
 
 

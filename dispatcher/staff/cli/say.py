@@ -7,6 +7,7 @@ Source: mockups' principles (design.md §3 "say what was seen").
 
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from rich import box
@@ -81,19 +82,23 @@ def _lines(each: Mapping[str, Any]) -> Table:
             *people,
             str(line["failed"]),
             _seconds(each["spread"].get(kind)),
-            _state(line, is_closed=kind in each["closed"]),
+            _state(line, each["held"].get(kind), is_closed=kind in each["closed"]),
         )
     return table
 
 
-def _state(line: Mapping[str, Any], *, is_closed: bool) -> Text:
+def _state(line: Mapping[str, Any], held: Mapping[str, str] | None, *, is_closed: bool) -> Text:
     if line["failed"]:
         return Text("✕ 不達", style="red")
     if line["taken"] + line["superseded"] >= line["destinations"]:
         return Text("● 受領", style="green")
     if is_closed:
         return Text("‖ 停止", style="yellow")
-    return Text("▲ 再送", style="yellow") if line["retrying"] else Text("◐ 送信中")
+    if line["retrying"]:
+        return Text("▲ 再送", style="yellow")
+    return (
+        Text(f"○ {datetime.fromisoformat(held['until']):%H:%M}まで待ち", style="yellow") if held else Text("◐ 送信中")
+    )
 
 
 def _words(each: Mapping[str, Any]) -> list[Text]:

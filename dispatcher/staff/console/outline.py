@@ -25,6 +25,10 @@ VERBS: Mapping[Verb, tuple[str, str]] = {
     Verb.LIFT: ("解除", "lifting"),
     Verb.RETRACT: ("取消", "retraction"),
 }
+HELD: Mapping[str, tuple[str, str]] = {
+    "quota": ("送れる件数を使い切りました", "quota used up"),
+    "breaker": ("失敗が続いたため休んでいます", "resting after failures"),
+}
 DONE = frozenset({"done", "off"})
 """Line states that ask nobody for anything."""
 TROUBLED = frozenset({"retry", "fail"})
@@ -41,6 +45,8 @@ class Line:
     most_s: float | None = None
     """Seconds until half, and 95 %, of those taken were taken."""
     closed: Closed | None = None
+    why: str = ""
+    """Why it waits, where more than its turn is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,8 @@ def outline(board: Board, draft: Draft, number: int, city: City, t: Words) -> Ou
 
 def _line(tally: ChannelTally, board: Board, t: Words) -> Line:
     closed = board.closed.get(tally.channel) or board.closed.get(NODE)
-    settled = tally.taken + tally.failed + tally.superseded
+    held = board.held.get(tally.channel)
+    settled, why = tally.taken + tally.failed + tally.superseded, ""
     half_s, most_s = board.spread.get(tally.channel, (None, None))
     if settled < tally.destinations and closed is not None:
         state, word = "off", t("閉じています", "closed")
@@ -104,6 +111,9 @@ def _line(tally: ChannelTally, board: Board, t: Words) -> Line:
         state, word = "retry", t("再送中", "trying again")
     elif tally.sending:
         state, word = "run", t("送信中", "sending")
+    elif settled < tally.destinations and held is not None:
+        state, word = "wait", t(f"{t.clock(held.until)}まで待ち", f"waits until {t.clock(held.until)}")
+        why = t(*HELD[held.why])
     elif settled < tally.destinations:
         state, word = "wait", t("順番待ち", "queued")
     elif tally.failed and not tally.taken:
@@ -114,7 +124,7 @@ def _line(tally: ChannelTally, board: Board, t: Words) -> Line:
         state, word = "off", t("後の報に交代", "superseded")
     else:
         state, word = "done", t("受領", "taken")
-    return Line(tally, state, word, half_s, most_s, closed)
+    return Line(tally, state, word, half_s, most_s, closed, why)
 
 
 def numbers(chains: Iterable[tuple[str, str]]) -> Mapping[str, int]:
