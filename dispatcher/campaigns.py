@@ -24,6 +24,8 @@ ROWS = 500
 """People in one transaction at most, so that an urgent alert waits for none."""
 SILENT = ("planned", "asked", "reminded", "escalated", "reasked")
 """Progress of people of whom nothing has been heard: these climb, and no others."""
+DONE_WITH = ("exempt", "closed")
+"""Progress of people whom no new round asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,8 @@ class Climbing:
     """Person → code of who holds their case from this rung on."""
     tokens: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
     """Hash of a further link's token → (person, whose link it is)."""
+    standing: str = ""
+    """Given: the round is new. Whoever was asked in an earlier one, and is not exempt or closed, begins it, with this standing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +174,9 @@ class Counted:
     standing: str
     progress: str
     is_conflict: bool
+    rung: int
+    is_held: bool
+    """Somebody has taken the case on."""
     count: int
 
 
@@ -291,6 +298,8 @@ class Campaigns(ABC):
         self, campaign: str, climbing: Climbing, deliveries: Sequence[NewDelivery], event: Event
     ) -> Sequence[str]:
         """Those of `ids` who are silent, of this round and on a lower rung go up, with the deliveries to them, in one transaction.
+
+        With a standing, those of an earlier round begin a new one (see Climbing).
 
         A destination whose address is nobody's of them (`<id>` or `<id>/…`) is left out, and a delivery without any is
         not written. Returns who went up; nobody does so twice.

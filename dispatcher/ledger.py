@@ -346,6 +346,10 @@ class Ledger(ABC):
         """Every destination of an alert, streamed; with `room` those alone whose deliveries are that room's (path.py)."""
 
     @abstractmethod
+    async def refused(self, identifier: str, addresses: Sequence[str]) -> Sequence[str]:
+        """Those of these destinations that a medium has refused for good."""
+
+    @abstractmethod
     async def deliveries(self, identifier: str) -> Mapping[DeliveryState, int]:
         """How many deliveries stand in which state."""
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dispatcher.campaigns import ROWS, SILENT, Asked, Campaign, Climbing, Codes, Counted, NewAsked, Wanted
+from dispatcher.campaigns import DONE_WITH, ROWS, SILENT, Asked, Campaign, Climbing, Codes, Counted, NewAsked, Wanted
 from dispatcher.clock import JST
 from dispatcher.errors import NotFound, StaleHash
 from dispatcher.ledger import Event, NewDelivery
@@ -182,17 +182,15 @@ def climb(
     t: Transaction, campaign: str, climbing: Climbing, deliveries: Sequence[NewDelivery], event: Event
 ) -> Sequence[str]:
     """As Campaigns.climb."""
-    up = [
-        row
-        for row in lock(t, campaign, climbing.ids)
-        if row["progress"] in SILENT and row["round"] == climbing.round and row["rung"] < climbing.rung
-    ]
+    up = [row for row in lock(t, campaign, climbing.ids) if _goes_up(row, climbing)]
     if not up:
         return []
     for row in up:
         row |= {
+            "round": climbing.round,
             "rung": climbing.rung,
             "progress": climbing.progress,
+            **({"standing": climbing.standing, "is_conflict": False} if climbing.standing else {}),
             "holder": climbing.holders.get(row["id"], row["holder"]),
             "version": row["version"] + 1,
             "moved_at": t.now,
@@ -203,6 +201,12 @@ def climb(
     proof = {"people": moved(campaign, up), **_add_links(t, campaign, link_rows(campaign, tokens))}
     append(t, event, _only_to(deliveries, who), **proof)
     return sorted(who)
+
+
+def _goes_up(row: Row, climbing: Climbing) -> bool:
+    if climbing.standing:
+        return bool(row["round"] < climbing.round) and row["progress"] not in DONE_WITH
+    return row["progress"] in SILENT and row["round"] == climbing.round and bool(row["rung"] < climbing.rung)
 
 
 def _only_to(deliveries: Sequence[NewDelivery], who: set[str]) -> list[NewDelivery]:
@@ -331,12 +335,19 @@ def _as_asked(row: Any) -> Asked:
 def totals(connection: sa.Connection, campaign: str) -> Sequence[Counted]:
     """As Campaigns.totals."""
     return [
-        Counted(Codes(*row[:5]), row.standing, row.progress, row.is_conflict, row.count_of)
+        Counted(Codes(*row[:5]), row.standing, row.progress, row.is_conflict, row.rung, bool(row.is_held), row.count_of)
         for row in connection.execute(_TOTALS, {"campaign": campaign})
     ]
 
 
-_BY = (*(asked.c[name] for name in _CODES), asked.c.standing, asked.c.progress, asked.c.is_conflict)
+_BY = (
+    *(asked.c[name] for name in _CODES),
+    asked.c.standing,
+    asked.c.progress,
+    asked.c.is_conflict,
+    asked.c.rung,
+    (asked.c.holder != "").label("is_held"),
+)
 _TOTALS = (
     sa.select(*_BY, sa.func.count().label("count_of"))
     .where(asked.c.campaign == sa.bindparam("campaign"))

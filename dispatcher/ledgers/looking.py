@@ -253,6 +253,23 @@ _TAKEN_TIMES = (
 )
 
 
+def refused(connection: sa.Connection, identifier: str, addresses: Sequence[str]) -> Sequence[str]:
+    """As Ledger.refused."""
+    return sorted(connection.execute(_REFUSED, {"identifier": identifier, "addresses": list(addresses)}).scalars())
+
+
+_REFUSED = (
+    sa.select(outcomes.c.address)
+    .distinct()
+    .join(deliveries, deliveries.c.id == outcomes.c.delivery)
+    .where(
+        deliveries.c.identifier == sa.bindparam("identifier"),
+        among(outcomes.c.address, "addresses"),
+        outcomes.c.outcome == Outcome.PERMANENT.value,
+    )
+)
+
+
 def delivery_states(connection: sa.Connection, identifier: str) -> Mapping[DeliveryState, int]:
     by_state = (
         sa.select(deliveries.c.state, sa.func.count())

@@ -201,6 +201,9 @@ class Rehearsal(Ledger):
                 for each in delivery.destinations:
                     yield DestinationStatus(delivery.channel, each.address, each.name, None, "", "", {})
 
+    async def refused(self, identifier: str, addresses: Sequence[str]) -> Sequence[str]:
+        return await self._real.refused(identifier, addresses)
+
     async def deliveries(self, identifier: str) -> Mapping[DeliveryState, int]:
         return await self._real.deliveries(identifier)
 

@@ -193,6 +193,9 @@ class SqlLedger(Ledger):
             for status in some:
                 yield status
 
+    async def refused(self, identifier: str, addresses: Sequence[str]) -> Sequence[str]:
+        return await self._store.read(partial(looking.refused, identifier=identifier, addresses=addresses))
+
     async def deliveries(self, identifier: str) -> Mapping[DeliveryState, int]:
         return await self._store.read(partial(looking.delivery_states, identifier=identifier))
 

@@ -51,34 +51,25 @@ def asked_on(ladder: Ladder, rung: int, contacts: Sequence[Contact]) -> tuple[in
     return tuple(i for whom in step.whom for i in _several(_of((whom,), step, contacts), step, contacts))
 
 
+def on_rung(ladder: Ladder, rung: int, contacts: Sequence[Contact]) -> tuple[int, ...]:
+    """Every contact that this rung may ask: those that it asks first, then those that it asks in their place."""
+    first = asked_on(ladder, rung, contacts)
+    step = ladder.rungs[rung]
+    whom = ladder.rungs[0].whom if Whom.NEXT in step.whom else step.whom
+    return (*first, *(i for i in _of(whom, step, contacts) if i not in first))
+
+
 def instead(ladder: Ladder, rung: int, contacts: Sequence[Contact], refused: int) -> int | None:
-    """Which contact is asked at once in the place of one that has refused for good on this rung; None: there is none left.
+    """Which contact is asked at once in the place of one that has refused for good on this rung; None: it has none left.
 
     Whoever is asked on two contacts at the same time has two rows of substitutes, which never meet: so two refusals ask two
     others, whichever came first.
     """
-    step = ladder.rungs[rung]
-    if not step.fallback:
+    row, rows = on_rung(ladder, rung, contacts), max(len(asked_on(ladder, rung, contacts)), 1)
+    if not ladder.rungs[rung].fallback or refused not in row:
         return None
-    first = asked_on(ladder, rung, contacts)
-    rest = [i for i in _by_turn(ladder, contacts) if i not in first]
-    rows = max(len(first), 1)
-    if refused in first:
-        following = first.index(refused)
-    elif refused in rest:
-        following = rest.index(refused) + rows
-    else:
-        return None
-    return rest[following] if following < len(rest) else None
-
-
-def _by_turn(ladder: Ladder, contacts: Sequence[Contact]) -> list[int]:
-    """Every contact that any rung can ask, in the order in which the ladder comes to them; a reserve of one's own before others."""
-    order: dict[int, None] = {}
-    for step in ladder.rungs:
-        whom = ladder.rungs[0].whom if Whom.NEXT in step.whom else step.whom
-        order.update(dict.fromkeys(_of(whom, step, contacts)))
-    return list(order)
+    following = row.index(refused) + rows
+    return row[following] if following < len(row) else None
 
 
 def _of(whom: Sequence[Whom], step: Rung, contacts: Sequence[Contact]) -> list[int]:

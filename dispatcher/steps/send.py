@@ -79,8 +79,13 @@ async def send_each(
     channel: Channel[M, Any],
     ledger: Ledger,
     clock: Clock,
+    *,
+    heard: Tell = lambda _told: None,
 ) -> Attempted:
-    """As `send`, to people one by one. Whoever of the claim is not among `recipients` has nothing left to be reached by."""
+    """As `send`, to people one by one. Whoever of the claim is not among `recipients` has nothing left to be reached by.
+
+    `heard` is told what the medium said of each recipient.
+    """
     found = {recipient.key for recipient in recipients}
 
     async def deliver(tell: Tell) -> None:
@@ -88,7 +93,12 @@ async def send_each(
             if destination.address not in found:
                 tell(Told(destination.address, Outcome.PERMANENT, "届け先がありません (no address)"))
         if recipients:
-            await channel.send_each(rendering, recipients, tell)
+
+            def both(told: Told) -> None:
+                tell(told)
+                heard(told)
+
+            await channel.send_each(rendering, recipients, both)
 
     return await _attempt(claim, channel, ledger, clock, deliver)
 

@@ -1,0 +1,405 @@
+"""Safety confirmation: people are asked whether they are safe until each has answered, or somebody goes there.
+
+Two halves that meet in the ledger alone: `Asking` writes people and questions down and moves the silent up the ladder,
+`Hearing` takes answers whichever way they come. `Confirmation` is both, with what staff ask of them. It keeps the residents'
+contract (tracking/answering.py), the staff's (tracking/caring.py) and that of a room of the outbox (path.py). Nothing that it has
+returned for is lost: state is in rows, time is in the outbox, links are derived anew.
+
+Source: design.md §8.
+"""
+
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Generic
+
+from config.city import City
+from config.ladders import Kind, Ladder, ladders
+from dispatcher import cap
+from dispatcher.campaigns import Asked, Campaign, Wanted
+from dispatcher.channel import Channel
+from dispatcher.clock import Clock
+from dispatcher.errors import Finding, IllegalTransition, InvalidInput, NotFound, Refused, StaleHash
+from dispatcher.ledger import Attempted, Claim, Event, Ledger
+from dispatcher.model.campaign import Answer, CaseEvent, Progress, Reply, Source, advance
+from dispatcher.model.delivery import DeliveryEvent, Priority
+from dispatcher.model.draft import State
+from dispatcher.model.mode import M
+from dispatcher.model.policy import asked_on, ladder_of
+from dispatcher.model.question import Heard
+from dispatcher.tracking.caring import Cell, Plan, Somebody, Unmatched, Wish
+from dispatcher.tracking.confirmation.asking import EVERYBODY, KEY_KEPT, ROOM, Asking, cohort_of, timer
+from dispatcher.tracking.confirmation.case import Case
+from dispatcher.tracking.confirmation.hearing import Hearing, read_reported
+from dispatcher.tracking.confirmation.keys import KeyRing, Keys
+from dispatcher.tracking.confirmation.round import ANSWERED_FOR, Round, priority_below
+from dispatcher.tracking.confirmation.round import Asked as OneAsking
+from dispatcher.tracking.confirmation.round import State as Stands
+
+__all__ = ["ROOM", "Confirmation"]
+
+People = Callable[[Sequence[str]], AsyncIterator[tuple[str, Case]]]
+"""The roster's people of these quarters, each with their common id."""
+OUT = frozenset({State.DISPATCHING, State.LIVE})
+NO_ID_BYTES = 3
+FEW = 5
+"""Counts under it are hidden from whoever is not of the role welfare."""
+STAFF = "staff:"
+"""Before the name of a member of staff who has taken a case on; supporters are held as codes."""
+
+
+class Confirmation(Generic[M]):
+    """The safety loop of one node."""
+
+    def __init__(
+        self,
+        mode: type[M],
+        ledger: Ledger,
+        channels: Mapping[str, Channel[M, Any]],
+        people: People,
+        site_secret: bytes,
+        clock: Clock,
+        city: City,
+        site_url: str,
+        policies: Mapping[str, Ladder] | None = None,
+    ) -> None:
+        self._mode: type[M] = mode
+        self._ledger, self._clock, self._city = ledger, clock, city
+        self._campaigns = ledger.campaigns
+        self._people = people
+        self._ladders = ladders() if policies is None else policies
+        self._ring = KeyRing(site_secret)
+        asking_media = {kind: channel for kind, channel in channels.items() if channel.asks}
+        self._asking: Asking[M] = Asking(
+            mode, ledger, ledger.campaigns, asking_media, self._ladders, self._ring, clock, site_url, people
+        )
+        self._hearing: Hearing[M] = Hearing(mode, ledger.campaigns, self._ring, clock)
+
+    # -- the outbox and the media ------------------------------------------------------------------------------------
+
+    async def attempt(self, claim: Claim) -> Attempted:
+        """As Room.attempt (path.py)."""
+        match claim.key.rpartition(f":{ROOM}/")[2]:
+            case what if what.partition("/")[0] == "end":
+                await self._end(claim.identifier)
+            case "destroy":
+                await self.destroy(claim.identifier)
+            case _:
+                return await self._asking.attempt(claim)
+        return Attempted(claim, DeliveryEvent.TAKEN)
+
+    async def hear(self, heard: Sequence[Heard]) -> None:
+        """As Inbox.hear (channel.py)."""
+        await self._hearing.hear(heard)
+
+    @property
+    def answering(self) -> Hearing[M]:
+        """What the residents' doors use (tracking/answering.py)."""
+        return self._hearing
+
+    # -- staff: a campaign (tracking/caring.py) ----------------------------------------------------------------------
+
+    async def plan(self, *, about: str, quarters: Sequence[str], kind: str) -> Plan:
+        _, where = await self._meant(about, quarters, kind)
+        people = by_nothing = 0
+        cohorts: Counter[str] = Counter()
+        names: Counter[str] = Counter()
+        media: Counter[str] = Counter()
+        async for _, case in self._people(where):
+            try:
+                name = ladder_of(self._ladders, Kind(kind), case.cohorts)
+            except LookupError:
+                continue
+            ladder = self._ladders[name]
+            people += 1
+            cohorts[cohort_of(ladder, case)] += 1
+            names[name] += 1
+            first = next((r for r in range(len(ladder.rungs)) if asked_on(ladder, r, case.contacts)), None)
+            if first is None:
+                by_nothing += 1
+            else:
+                media.update({case.contacts[i].channel for i in asked_on(ladder, first, case.contacts)})
+        return Plan(people, cohorts, names, media, by_nothing)
+
+    async def start(self, by: str, *, about: str, quarters: Sequence[str], kind: str) -> str:
+        said, where = await self._meant(about, quarters, kind)
+        now = self._clock.now()
+        campaign = f"{kind}-{now:%Y%m%dT%H%M%S}-{secrets.token_hex(NO_ID_BYTES)}"
+        priority = Priority.ROUTINE if not about else priority_below((await self._ledger.alert(about)).priority)
+        body = Round(
+            about=about,
+            kind=kind,
+            status=self._mode.status,
+            priority=int(priority),
+            quarters=tuple(where),
+            said=said,
+            until=now + ANSWERED_FOR,
+            rounds=(OneAsking(at=now, quarters=()),),
+        )
+        timers = [timer(campaign, body, "enrol/1", None), timer(campaign, body, "end", body.until)]
+        event = Event("safety.opened", campaign, {"by": by, "about": about, "kind": kind})
+        await self._campaigns.open(campaign, self._ring.new(campaign), body.body(), event, timers)
+        self._ledger.wake()
+        return campaign
+
+    async def re_ask(self, by: str, campaign: str, quarters: Sequence[str] = ()) -> int:
+        if unknown := [quarter for quarter in quarters if quarter not in self._city.quarters]:
+            raise InvalidInput([Finding("quarters", f"{quarter} は市の町丁目ではありません") for quarter in unknown])
+        while True:
+            kept = await self._campaigns.get(campaign)
+            body = Round.of(kept)
+            if not body.is_open:
+                raise Refused("この安否確認は終わりました。新しく始めてください (it is closed; begin a new one)")
+            if not body.is_enrolled:
+                raise Refused("まだ全員に尋ね終わっていません。少し待ってください (still asking; wait a moment)")
+            new = body.again(self._clock.now(), quarters)
+            number = len(new.rounds)
+            timers = [timer(campaign, new, f"enrol/{number}", None)]
+            if new.until > body.until:
+                timers.append(timer(campaign, new, f"end/{number}", new.until))
+            event = Event("safety.asked-again", campaign, {"by": by, "round": number})
+            try:
+                await self._campaigns.move(campaign, kept.version, new.body(), event, timers)
+            except StaleHash:
+                continue
+            self._ledger.wake()
+            return number
+
+    async def close(self, by: str, campaign: str) -> None:
+        await self._close(campaign, by)
+
+    async def _end(self, campaign: str) -> None:
+        """Its time is over; unless people were asked anew since this timer was parked."""
+        if Round.of(await self._campaigns.get(campaign)).until <= self._clock.now():
+            await self._close(campaign, "")
+
+    async def _close(self, campaign: str, by: str) -> None:
+        while True:
+            kept = await self._campaigns.get(campaign)
+            body = Round.of(kept)
+            now = self._clock.now()
+            if not body.is_open or kept.is_destroyed:
+                return
+            new = replace(body, state=Stands.CLOSED.value, closed_at=now)
+            event = Event("safety.closed", campaign, {"by": by})
+            try:
+                destroying = timer(campaign, new, "destroy", now + KEY_KEPT)
+                await self._campaigns.move(campaign, kept.version, new.body(), event, [destroying])
+            except StaleHash:
+                continue
+            return
+
+    async def destroy(self, campaign: str) -> None:
+        """The key goes, and with it every name and answer; counts stay, those under FEW hidden."""
+        kept = await self._campaigns.get(campaign)
+        body = Round.of(kept)
+        if body.counts is None and not kept.is_destroyed:
+            counts = Counter[str]()
+            for cell in await self.cells(campaign):
+                counts["asked"] += cell.count
+                counts[cell.answer or "silent"] += cell.count
+            shown = {name: count for name, count in counts.items() if count >= FEW}
+            body = replace(body, counts=shown, state=Stands.CLOSED.value, closed_at=body.closed_at or self._clock.now())
+        self._ring.forget(campaign)
+        await self._campaigns.destroy(campaign, kept.version, body.body(), Event("safety.destroyed", campaign, {}))
+
+    async def _meant(self, about: str, quarters: Sequence[str], kind: str) -> tuple[Mapping[str, str], Sequence[str]]:
+        """What happened, by language, and where.
+
+        Raises:
+            InvalidInput: everything that is wrong with it.
+            NotFound: no such alert.
+        """
+        findings = [
+            Finding("quarters", f"{quarter} は市の町丁目ではありません (no quarter of this city)")
+            for quarter in quarters
+            if quarter not in self._city.quarters
+        ]
+        if kind not in {Kind.SAFETY, Kind.WATCH}:
+            findings.append(Finding("kind", f"{kind!r}: safety か watch です (safety or watch is accepted)"))
+        said: Mapping[str, str] = {}
+        where = list(quarters)
+        if about:
+            issued = await self._ledger.alert(about)
+            if issued.state not in OUT:
+                findings.append(Finding("about", f"{about} は発表中ではありません (not a live alert)"))
+            alert = cap.read(issued.cap_xml)
+            said = {info.language: f"{info.event} {info.place}" for info in alert.info}
+            where = where or list(alert.quarters)
+        elif kind == Kind.SAFETY and not where:
+            findings.append(Finding("quarters", "発表か地域を選んでください (an alert or quarters are needed)"))
+        if findings:
+            raise InvalidInput(findings)
+        if not said:
+            languages = ("ja", "ja-x-easy", "en-US")
+            said = (
+                {language: self._city.say(where, language) for language in languages}
+                if where
+                else {"ja": self._city.names["ja"]}
+            )
+        return said, where or list(self._city.quarters)
+
+    async def campaigns(self) -> Sequence[Campaign]:
+        return await self._campaigns.all()
+
+    # -- staff: people -----------------------------------------------------------------------------------------------
+
+    async def cells(self, campaign: str) -> Sequence[Cell]:
+        kept = await self._campaigns.get(campaign)
+        if kept.is_destroyed:
+            return ()
+        keys = self._ring.of(kept)
+        body: Round = Round.of(kept)
+        quarters = {keys.code("quarter", quarter): quarter for quarter in self._city.quarters}
+        cohorts = {keys.code("cohort", cohort): cohort for cohort in (EVERYBODY, *body.cohorts)}
+        facilities = {keys.code("facility", facility): facility for facility in body.facilities}
+        answers = {keys.standing(answer): answer for answer in (None, *Answer)}
+        restricted = keys.code("restricted", "yes")
+        return [
+            Cell(
+                quarter=quarters.get(counted.codes.quarter, ""),
+                cohort=cohorts.get(counted.codes.cohort, ""),
+                facility=facilities.get(counted.codes.facility, ""),
+                is_restricted=counted.codes.restricted == restricted,
+                answer=answers[counted.standing],
+                progress=Progress(counted.progress),
+                is_conflict=counted.is_conflict,
+                is_visited=counted.is_held or self._is_last(counted.codes.ladder, counted.rung, counted.progress),
+                count=counted.count,
+            )
+            for counted in await self._campaigns.totals(campaign)
+        ]
+
+    def _is_last(self, ladder: str, rung: int, progress: str) -> bool:
+        """Somebody of the staff goes there."""
+        return progress == Progress.UNREACHABLE or (
+            progress == Progress.ESCALATED and rung == len(self._ladders[ladder].rungs) - 1
+        )
+
+    async def people(self, campaign: str, wish: Wish, *, after: str = "") -> AsyncIterator[Somebody]:
+        kept = await self._campaigns.get(campaign)
+        keys = self._ring.of(kept)
+        wanted = Wanted(
+            progress=None if wish.progress is None else tuple(wish.progress),
+            restricted=None
+            if wish.is_restricted is None
+            else keys.code("restricted", "yes" if wish.is_restricted else "no"),
+            is_conflict=wish.is_conflict,
+        )
+        answers = None if wish.answers is None else {keys.standing(answer) for answer in wish.answers}
+        quarters = None if wish.quarters is None else {keys.code("quarter", quarter) for quarter in wish.quarters}
+        async for row in self._campaigns.each(campaign, wanted, after=after):
+            if answers is not None and row.standing not in answers:
+                continue
+            if quarters is not None and row.codes.quarter not in quarters:
+                continue
+            if wish.is_visit is None or wish.is_visit == self._is_visit(keys, row):
+                heard = await self._hearing.replies(keys, campaign, row)
+                yield self._somebody(keys, row, heard[-1:])
+
+    def _is_visit(self, keys: Keys, row: Asked) -> bool:
+        if row.progress in {Progress.RESOLVED, Progress.EXEMPT, Progress.CLOSED}:
+            return False
+        in_need = row.standing in {keys.standing(Answer.HELP), keys.standing(Answer.HURT)}
+        return in_need or self._is_last(row.codes.ladder, row.rung, row.progress)
+
+    async def person(self, campaign: str, person: str) -> Somebody:
+        keys = self._ring.of(await self._campaigns.get(campaign))
+        row = await self._row(campaign, person)
+        return self._somebody(keys, row, await self._hearing.replies(keys, campaign, row))
+
+    async def _row(self, campaign: str, person: str) -> Asked:
+        rows = await self._campaigns.rows(campaign, [person])
+        if not rows:
+            raise NotFound("その人はいません (no such person)")
+        return rows[0]
+
+    def _somebody(self, keys: Keys, row: Asked, replies: Sequence[Reply]) -> Somebody:
+        case = Case.read(keys.open(row.sealed, row.id))
+        answers = {keys.standing(answer): answer for answer in (None, *Answer)}
+        names = {keys.code("holder", c.who or c.address): c.who for c in case.contacts if c.who}
+        return Somebody(
+            id=row.id,
+            version=row.version,
+            name=case.name,
+            kana=case.kana,
+            quarter=case.quarter,
+            address=case.address,
+            phones=case.phones,
+            language=case.language,
+            cohorts=case.cohorts,
+            facility=case.facility,
+            note=case.note,
+            has_consented=case.has_consented,
+            is_restricted=case.is_restricted,
+            answer=answers[row.standing],
+            progress=Progress(row.progress),
+            round=row.round,
+            rung=row.rung,
+            is_conflict=row.is_conflict,
+            holder=names.get(row.holder, row.holder.removeprefix(STAFF)),
+            moved_at=row.moved_at,
+            replies=replies,
+        )
+
+    async def report(self, by: str, campaign: str, person: str, reply: Reply) -> None:
+        await self._hearing.told(by, campaign, person, reply)
+
+    async def take_on(self, by: str, campaign: str, person: str) -> None:
+        row = await self._row(campaign, person)
+        if row.holder.startswith(STAFF) and row.holder != STAFF + by:
+            raise Refused("ほかの職員が引き受けています (somebody has taken it on already)")
+        event = Event("safety.taken-on", campaign, {"by": by, "person": person})
+        await self._campaigns.mark(campaign, person, row.version, event, holder=STAFF + by)
+
+    async def resolve(self, by: str, campaign: str, person: str) -> None:
+        await self._move(by, campaign, person, CaseEvent.RESOLVED)
+
+    async def exempt(self, by: str, campaign: str, person: str) -> None:
+        """They need not be asked."""
+        await self._move(by, campaign, person, CaseEvent.EXEMPTED)
+
+    async def _move(self, by: str, campaign: str, person: str, happened: CaseEvent) -> None:
+        row = await self._row(campaign, person)
+        try:
+            progress = advance(Progress(row.progress), happened)
+        except IllegalTransition:
+            raise Refused("この人については、もう済んでいます (done already)") from None
+        event = Event(f"safety.{happened}", campaign, {"by": by, "person": person})
+        await self._campaigns.mark(campaign, person, row.version, event, progress=progress, is_conflict=False)
+
+    # -- staff: reports of people known by name ----------------------------------------------------------------------
+
+    async def unmatched(self, campaign: str) -> Sequence[Unmatched]:
+        keys = self._ring.of(await self._campaigns.get(campaign))
+        found = []
+        for kept in await self._campaigns.replies(campaign, ""):
+            if not kept.settled:
+                said = read_reported(keys.open(kept.sealed, f"reply:{kept.id}"))
+                found.append(
+                    Unmatched(
+                        kept.id,
+                        kept.at,
+                        said.answer,
+                        said.saw,
+                        said.medium,
+                        said.name,
+                        said.birth_date,
+                        said.phone,
+                        said.quarter,
+                        said.details,
+                    )
+                )
+        return found
+
+    async def match(self, by: str, campaign: str, report: str, person: str) -> None:
+        event = Event("safety.matched", campaign, {"by": by, "report": report, "person": person})
+        if person:
+            said = next((one for one in await self.unmatched(campaign) if one.id == report), None)
+            if said is None:
+                raise NotFound("その知らせはありません (no such open report)")
+            source = Source.SELF if said.details.get("about") == "self" else Source.ANONYMOUS
+            reply = Reply(said.answer, source, said.saw, said.medium, said.at, said.details)
+            await self._hearing.told(by, campaign, person, reply)
+        await self._campaigns.settle(campaign, report, person or "dismissed", event)

@@ -1,0 +1,74 @@
+"""What is sealed of one person whom a campaign asks: who they are, and by whom they can be reached, as the roster had it then.
+
+Source: design.md §8 "an event's copy of it".
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from config.ladders import Whom
+from dispatcher.model.campaign import Answer, Reply, Source
+from dispatcher.model.policy import Contact
+
+SOURCES: Mapping[Whom, Source] = {
+    Whom.SELF: Source.SELF,
+    Whom.GUARDIAN: Source.HOUSEHOLD,
+    Whom.HOUSEHOLD: Source.HOUSEHOLD,
+    Whom.RELATIVE: Source.RELATIVE,
+    Whom.SUPPORTER: Source.SUPPORTER,
+}
+"""Who speaks when a contact answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One person as the campaign knows them."""
+
+    name: str = field(repr=False)
+    kana: str = field(default="", repr=False)
+    birth_date: str = field(default="", repr=False)
+    quarter: str = field(default="", repr=False)
+    address: str = field(default="", repr=False)
+    phones: tuple[str, ...] = field(default=(), repr=False)
+    language: str = field(default="ja", repr=False)
+    cohorts: tuple[str, ...] = ()
+    facility: str = field(default="", repr=False)
+    note: str = field(default="", repr=False)
+    has_consented: bool = False
+    is_restricted: bool = False
+    contacts: tuple[Contact, ...] = field(default=(), repr=False)
+
+    def written(self) -> bytes:
+        return _json(asdict(self))
+
+    @classmethod
+    def read(cls, data: bytes) -> "Case":
+        values: dict[str, Any] = json.loads(data)
+        contacts = tuple(Contact(**{**c, "whom": Whom(c["whom"])}) for c in values.pop("contacts"))
+        return cls(
+            **{**values, "phones": tuple(values["phones"]), "cohorts": tuple(values["cohorts"])}, contacts=contacts
+        )
+
+
+def write_reply(reply: Reply, by: str = "") -> bytes:
+    """`by`: the member of staff who wrote it down; "" where nobody did."""
+    return _json({**asdict(reply), "at": reply.at.isoformat(), "by": by})
+
+
+def read_reply(data: bytes) -> Reply:
+    values = json.loads(data)
+    return Reply(
+        Answer(values["answer"]),
+        Source(values["source"]),
+        values["saw"],
+        values["medium"],
+        datetime.fromisoformat(values["at"]),
+        values["details"],
+    )
+
+
+def _json(values: Any) -> bytes:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()

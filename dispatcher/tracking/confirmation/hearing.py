@@ -1,0 +1,214 @@
+"""Hearing: an answer by a link, by a terminal's button, by staff, of somebody known by name alone; kept, folded, never undone.
+
+What a person's reports add up to is folded here and written with the report itself; if their row was moved meanwhile, it is folded
+anew. A wrong link costs one look at the ledger, as a right one does, and comes to the same nothing.
+
+Source: design.md §8; tracking/answering.py; model/campaign.py `standing`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any, Generic
+
+from config.ladders import Whom
+from dispatcher.campaigns import Asked, Campaign, Campaigns, NewReply, Taken
+from dispatcher.clock import Clock
+from dispatcher.errors import NotFound, Refused, StorageFull
+from dispatcher.model.campaign import Answer, Progress, Reply, Source, advance, standing
+from dispatcher.model.mode import M
+from dispatcher.model.question import Heard, Question, campaign_of
+from dispatcher.model.report import Reported
+from dispatcher.tracking.answering import Page
+from dispatcher.tracking.confirmation.case import Case, read_reply, write_reply
+from dispatcher.tracking.confirmation.keys import KeyRing, Keys
+from dispatcher.tracking.confirmation.round import OWN, Round, question
+from dispatcher.tracking.tokens import hashed
+
+TRIES = 50
+"""Times that a report is folded anew because somebody else's came in between."""
+MOST_AT_TERMINAL = 20
+"""People who are asked by one terminal."""
+TERMINAL_MEDIUM = "ip_terminal"
+SPEAKS = {Source.SELF: Whom.SELF, Source.HOUSEHOLD: Whom.HOUSEHOLD}
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing(Generic[M]):
+    """The half of the loop that listens. Keeps Answering (tracking/answering.py)."""
+
+    mode: type[M]
+    campaigns: Campaigns
+    ring: KeyRing
+    clock: Clock
+
+    # -- by a link ---------------------------------------------------------------------------------------------------
+
+    async def look(self, token: str) -> Page | None:
+        found = await self._found(token)
+        if found is None:
+            return None
+        row, source, campaign, body, keys = found
+        case = Case.read(keys.open(row.sealed, row.id))
+        whom = SPEAKS.get(source, Whom.RELATIVE)
+        asked = question(campaign.id, body, self.mode, row.round, 0, body.rounds[row.round - 1].at, whom)
+        theirs = [c.language for c in case.contacts if c.whom not in OWN]
+        is_own = source is Source.SELF
+        language = case.language if is_own or not theirs else theirs[0]
+        return Page(asked, source, language, "" if is_own else case.name)
+
+    async def answer(self, token: str, answer: Answer, details: Mapping[str, str], medium: str) -> Page | None:
+        found = await self._found(token)
+        if found is None:
+            return None
+        row, source, campaign, _, keys = found
+        saw = source is Source.SELF or details.get("saw") == "yes"
+        kept = {name: text for name, text in details.items() if text and name != "saw"}
+        reply = Reply(answer, source, saw, medium, self.clock.now(), kept)
+        return await self.look(token) if await self._take(campaign, keys, row, reply) else None
+
+    async def _found(self, token: str) -> tuple[Asked, Source, Campaign, Round, Keys] | None:
+        found = await self.campaigns.by_token(hashed(token))
+        if found is None:
+            return None
+        row, whose = found
+        campaign = await self.campaigns.get(row.campaign)
+        body = Round.of(campaign)
+        if not body.is_open or body.until <= self.clock.now():
+            return None
+        return row, Source(whose), campaign, body, self.ring.of(campaign)
+
+    # -- by a button -------------------------------------------------------------------------------------------------
+
+    async def hear(self, heard: Sequence[Heard]) -> None:
+        """As Inbox.hear (channel.py)."""
+        for one in heard:
+            await self._pressed(one)
+
+    async def _pressed(self, heard: Heard) -> None:
+        try:
+            name, number = campaign_of(heard.identifier)
+            campaign = await self.campaigns.get(name)
+            keys = self.ring.of(campaign)
+        except (ValueError, NotFound):
+            return  # of a campaign that there is not, or no longer
+        body = Round.of(campaign)
+        if not body.is_open or not 0 < number <= len(body.rounds):
+            return
+        found: list[tuple[Asked, str]] = []
+        while len(found) < MOST_AT_TERMINAL and (
+            one := await self.campaigns.by_token(hashed(keys.button(heard.address, len(found))))
+        ):
+            found.append(one)
+        # A terminal's clock may be wrong, but the question that it answers says in which round it was pressed.
+        at = min(max(heard.at, body.rounds[number - 1].at), self.clock.now())
+        for row, whose in found:
+            # At a terminal of several people, whoever pressed speaks for the household and is there with them.
+            is_alone = len(found) == 1
+            source = Source(whose) if is_alone else Source.HOUSEHOLD
+            saw = not is_alone or source in {Source.SELF, Source.HOUSEHOLD}
+            reply = Reply(heard.answer, source, saw, TERMINAL_MEDIUM, at)
+            # The same press, come twice, is one, whatever was heard in between.
+            once = keys.reply("button", heard.identifier, heard.address, row.id, heard.answer, heard.at.isoformat())
+            await self._take(campaign, keys, row, reply, once=once)
+
+    # -- by staff ----------------------------------------------------------------------------------------------------
+
+    async def told(self, by: str, campaign_id: str, person: str, reply: Reply) -> None:
+        campaign = await self.campaigns.get(campaign_id)
+        keys = self.ring.of(campaign)
+        if not Round.of(campaign).is_open:
+            raise Refused("この安否確認は終わりました (it is closed)")
+        rows = await self.campaigns.rows(campaign_id, [person])
+        if not rows:
+            raise NotFound("その人はいません (no such person)")
+        await self._take(campaign, keys, rows[0], reply, by=by)
+
+    # -- of somebody known by name -----------------------------------------------------------------------------------
+
+    async def asking(self) -> Question[Any] | None:
+        campaign = await self._open()
+        if campaign is None:
+            return None
+        body = Round.of(campaign)
+        return question(campaign.id, body, self.mode, len(body.rounds), 0, body.rounds[-1].at, Whom.SELF)
+
+    async def report(self, reported: Reported) -> bool:
+        campaign = await self._open()
+        if campaign is None:
+            return False
+        keys = self.ring.of(campaign)
+        id_ = keys.reply("name", reported.key)
+        sealed = keys.close(_json({**asdict(reported), "at": reported.at.isoformat()}), f"reply:{id_}")
+        taken = await self.campaigns.reply(
+            [NewReply(campaign.id, id_, "", 0, min(reported.at, self.clock.now()), keys.standing(None), sealed=sealed)]
+        )
+        return taken[0] in {Taken.NEW, Taken.SAME}
+
+    async def _open(self) -> Campaign | None:
+        for campaign in await self.campaigns.all():
+            if not campaign.is_destroyed and Round.of(campaign).is_open:
+                return campaign
+        return None
+
+    # -- folding -----------------------------------------------------------------------------------------------------
+
+    async def _take(
+        self, campaign: Campaign, keys: Keys, row: Asked, reply: Reply, *, by: str = "", once: str = ""
+    ) -> bool:
+        """Write a report down with what it comes to. False: the person or the campaign is gone."""
+        body = Round.of(campaign)
+        for _ in range(TRIES):
+            heard: list[Reply] = await self.replies(keys, campaign.id, row)
+            if not once and _is_said(heard, reply):
+                return True
+            since = None if row.round == 1 else body.rounds[row.round - 1].at
+            now = standing([*heard, reply], since=since)
+            progress = Progress(row.progress)
+            if now.event is not None:
+                progress = advance(progress, now.event)
+            id_ = once or keys.reply(
+                "heard", row.id, str(row.replies), reply.answer, reply.source, reply.at.isoformat()
+            )
+            new = NewReply(
+                campaign=campaign.id,
+                id=id_,
+                person=row.id,
+                expected_version=row.version,
+                at=reply.at,
+                standing=keys.standing(now.answer),
+                progress=progress,
+                is_conflict=now.is_conflict,
+                sealed=keys.close(write_reply(reply, by), f"reply:{id_}"),
+            )
+            taken = (await self.campaigns.reply([new]))[0]
+            if taken is not Taken.STALE:
+                return taken is not Taken.GONE
+            rows = await self.campaigns.rows(campaign.id, [row.id])
+            if not rows:
+                return False
+            row = rows[0]
+        raise StorageFull("answers of one person come in faster than they can be kept")
+
+    async def replies(self, keys: Keys, campaign: str, row: Asked) -> list[Reply]:
+        """All that was heard of a person, oldest first."""
+        if not row.replies:
+            return []
+        kept = await self.campaigns.replies(campaign, row.id)
+        return [read_reply(keys.open(one.sealed, f"reply:{one.id}")) for one in kept]
+
+
+def _is_said(heard: Sequence[Reply], reply: Reply) -> bool:
+    """Whether it is what the same source said last: a second tap, a page loaded anew."""
+    last = next((one for one in reversed(heard) if one.source is reply.source), None)
+    return last is not None and replace(last, at=reply.at) == reply and heard[-1] == last
+
+
+def _json(values: Any) -> bytes:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def read_reported(data: bytes) -> Reported:
+    values = json.loads(data)
+    return Reported(**{**values, "answer": Answer(values["answer"]), "at": datetime.fromisoformat(values["at"])})

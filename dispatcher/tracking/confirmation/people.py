@@ -1,0 +1,84 @@
+"""The roster's people as a campaign asks them: each with their own contacts and, behind them, those of whoever belongs to them.
+
+Of somebody under 閲覧制限 nobody else is asked: whoever they are hidden from may live in the same house. Supporters are told of those
+alone who agreed to it in advance.
+
+Source: 災害対策基本法 第49条の11 第2項; 住民基本台帳事務における支援措置; design.md §8.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from config.ladders import Whom
+from dispatcher.campaigns import ROWS
+from dispatcher.model.policy import Contact
+from dispatcher.tracking.confirmation.case import Case
+from dispatcher.tracking.roster import Person, Roster
+
+MAIL, TERMINAL = "email_list", "ip_terminal"
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Reads the roster for campaigns."""
+
+    roster: Roster
+
+    async def of(self, quarters: Sequence[str]) -> AsyncIterator[tuple[str, Case]]:
+        """Everybody of these quarters, in the order of the roster: the same person always under the same id."""
+        part: list[Person] = []
+        async for person in self.roster.everybody(quarters):
+            part.append(person)
+            if len(part) == ROWS:
+                for each in await self._cases(part):
+                    yield each
+                part = []
+        for each in await self._cases(part):
+            yield each
+
+    async def _cases(self, people: Sequence[Person]) -> Sequence[tuple[str, Case]]:
+        named = {one for person in people for one in (*person.guardians, *person.supporters, person.household) if one}
+        others = await self.roster.some(named) if named else {}
+        return [(self.roster.pid(person.person_id), _case(person, others)) for person in people]
+
+
+def _case(person: Person, others: Mapping[str, Person]) -> Case:
+    return Case(
+        name=person.name,
+        kana=person.kana,
+        birth_date=person.birth_date,
+        quarter=person.quarter,
+        address=person.address,
+        phones=person.phones,
+        language=person.language,
+        cohorts=person.cohorts,
+        facility=person.facility,
+        note=person.note,
+        has_consented=person.consent,
+        is_restricted=person.restricted,
+        contacts=tuple(_contacts(person, others)),
+    )
+
+
+def _contacts(person: Person, others: Mapping[str, Person]) -> Iterator[Contact]:
+    yield from _of(person, Whom.SELF)
+    for guardian in person.guardians:
+        if guardian in others:
+            yield from _of(others[guardian], Whom.GUARDIAN)
+    if person.restricted:
+        return
+    if person.household != person.person_id and person.household in others:
+        yield from _of(others[person.household], Whom.HOUSEHOLD)
+    for mail in person.relative_mails:
+        yield Contact(Whom.RELATIVE, MAIL, mail, person.language)
+    for supporter in person.supporters if person.consent else ():
+        if supporter in others:
+            yield from _of(others[supporter], Whom.SUPPORTER)
+
+
+def _of(person: Person, whom: Whom) -> Iterator[Contact]:
+    # In the order of preference of the ladders: a mail has a link of one's own, a terminal stands where somebody lives.
+    for mail in person.mails:
+        yield Contact(whom, MAIL, mail, person.language, person.person_id)
+    if person.terminal:
+        yield Contact(whom, TERMINAL, person.terminal, person.language, person.person_id)
