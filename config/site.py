@@ -35,6 +35,7 @@ from config.facilities import read as read_facilities
 from config.intake.settings import Intake
 from config.marks import LISTENS
 from config.operators import Operators
+from config.safety import Safety
 from config.secret import Secret
 
 __all__ = ["Control", "Person", "Residents", "Site", "bind_site", "effective", "load_site"]
@@ -176,6 +177,8 @@ class Site:
     intake: Intake = field(default_factory=Intake)
     """Telegrams of other services; without a source none is read."""
 
+    safety: Safety | None = None
+    """The safety loop; without it nobody is asked, and no roster is kept."""
     facilities: Facilities | None = None
     """Those that must act first: told before the public, and from contact to contact until somebody there acknowledges."""
 
