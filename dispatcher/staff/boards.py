@@ -4,7 +4,7 @@ Source: design.md §4 "時点遡及", §9.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dispatcher.channel import Probe
@@ -15,7 +15,7 @@ from dispatcher.model.draft import Draft, State
 from dispatcher.model.mode import M
 from dispatcher.staff.gates import Closed
 from dispatcher.staff.masking import without_address
-from dispatcher.staff.rules import Act
+from dispatcher.staff.rules import Act, Role
 from dispatcher.staff.seat import Seat
 from dispatcher.staff.sessions import Person
 
@@ -35,6 +35,18 @@ class Board:
     """Channels that are closed now, "*" for the whole node."""
     held: Mapping[str, HeldBack] = field(default_factory=dict)
     """Channels whose ready deliveries may not start yet."""
+
+
+_OF_RESIDENTS = ("safety.", "resident.", "residents.", "reply.", "replies.", "roster.")
+_OF_STAFF = frozenset({"by", "agreed_by", "about", "kind", "round", "reason", "list", "until"})
+
+
+def _discreet(one: Recorded) -> Recorded:
+    """What an event says to somebody outside the role welfare: what staff did, nobody's pseudonym, no count of residents."""
+    if not one.event.name.startswith(_OF_RESIDENTS):
+        return one
+    facts = {name: value for name, value in one.event.facts.items() if name in _OF_STAFF}
+    return replace(one, event=replace(one.event, facts=facts))
 
 
 class Boards(Seat[M]):
@@ -79,7 +91,8 @@ class Boards(Seat[M]):
         """経過: what happened, newest first, of one message or of everything."""
         async with self._acting(by, Act.LOOK):
             until = self._past(until) if until is not None else None
-            return await self._path.ledger.story(identifier, until=until, limit=limit)
+            story = await self._path.ledger.story(identifier, until=until, limit=limit)
+            return story if Role.WELFARE in by.roles else [_discreet(one) for one in story]
 
     async def destinations(self, by: Person, identifier: str) -> Sequence[DestinationStatus]:
         """Who has it and who does not, one by one; mail addresses masked."""

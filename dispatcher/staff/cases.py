@@ -20,9 +20,8 @@ COHORTS: Mapping[str, str] = {
     "pupil": "児童・生徒",
     "pupils": "児童・生徒",
     "watch": "見守り",
-    "general": "そのほか",
-    "default": "そのほか",
-    "": "そのほか",
+    "everybody": "一般",
+    "": "一般",
 }
 OPEN = frozenset(Progress) - {Progress.RESOLVED, Progress.CLOSED, Progress.EXEMPT}
 """Of these somebody may still have to take care."""
@@ -65,7 +64,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class VisitSheet:
     """The visits of one quarter, the worst first."""
 
     place: str
@@ -83,7 +82,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class UnmatchedReport:
     """A report that matches nobody yet, with those of the list whom it may be about."""
 
     id: str
@@ -124,9 +123,9 @@ def case_of(found: Somebody, city: City) -> Case:
     )
 
 
-def report_of(found: Unmatched, city: City, may_be: Sequence[Case]) -> Report:
+def report_of(found: Unmatched, city: City, may_be: Sequence[Case]) -> UnmatchedReport:
     said = found.details
-    return Report(
+    return UnmatchedReport(
         id=found.id,
         at=found.at.astimezone(JST),
         name=found.name,

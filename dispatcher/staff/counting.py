@@ -9,7 +9,7 @@ Only one way of cutting the same people up is shown, by quarter: two ways would 
 Source: design.md §8 "Counts under 5 are hidden outside the welfare role".
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 HIDDEN_BELOW = 5
@@ -51,14 +51,3 @@ def summed(figures: Iterable[Figure]) -> Figure:
     """What is known of a sum by whoever knows these figures."""
     each = list(figures)
     return Figure(sum(f.least for f in each), sum(f.most for f in each))
-
-
-def rows(cells: Mapping[str, Mapping[str, int]], *, is_welfare: bool) -> Mapping[str, Mapping[str, Figure]]:
-    """A table of counts, row by row, as this person may see it."""
-    see = exact if is_welfare else hidden
-    return {row: {name: see(count) for name, count in counts.items()} for row, counts in cells.items()}
-
-
-def totals(table: Mapping[str, Mapping[str, Figure]], names: Iterable[str]) -> Mapping[str, Figure]:
-    """The sum of each column of such a table."""
-    return {name: summed(row[name] for row in table.values() if name in row) for name in names}

@@ -6,9 +6,11 @@ Source: issue "Reach ledger", "Escalation"; design.md §8 "Acknowledgement"; dis
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dispatcher.errors import Refused
 from dispatcher.model.mode import M
+from dispatcher.staff.masking import masked
 from dispatcher.staff.rules import Act
 from dispatcher.staff.seat import Seat
 from dispatcher.staff.sessions import Person
@@ -41,11 +43,13 @@ class Reaching(Seat[M]):
             return await self._reached.facilities(identifier)
 
     async def by_nothing(self, by: Person, identifier: str, at_most: int = BY_NOTHING_AT_MOST) -> Sequence[PersonReach]:
-        """Addresses of the public of which no medium has said that it took the message. Raises NotFound."""
+        """Addresses of the public, masked, of which no medium has said that it took the message. Raises NotFound."""
         async with self._acting(by, Act.LOOK):
             found: list[PersonReach] = []
             async for each in self._reached.people(identifier, only_by_nothing=True):
-                found.append(each)
+                shown = masked(each.address)
+                words = each.on.words.replace(each.address, shown)
+                found.append(replace(each, address=shown, on=replace(each.on, contact=shown, words=words)))
                 if len(found) == at_most:
                     break
             return found

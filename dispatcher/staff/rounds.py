@@ -7,7 +7,7 @@ Source: design.md §8 "Counts under 5 are hidden outside the welfare role".
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dispatcher.campaigns import Campaign
@@ -17,7 +17,7 @@ from dispatcher.model.mode import M
 from dispatcher.model.question import Kind
 from dispatcher.staff.asking import Asking, is_welfare
 from dispatcher.staff.cases import COHORTS, OPEN
-from dispatcher.staff.counting import Figure, exact, hidden, summed
+from dispatcher.staff.counting import HIDDEN_BELOW, Figure, exact, hidden, summed
 from dispatcher.staff.rules import Act
 from dispatcher.staff.sessions import Person
 from dispatcher.tracking.caring import Cell
@@ -26,7 +26,7 @@ FIGURES = ("asked", "help", "hurt", "silent", "visiting", "conflict", "escalated
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Row:
     """One row of a table of counts."""
 
     code: str
@@ -47,10 +47,10 @@ class Overview:
     closed_at: datetime | None
     round: int
     is_destroyed: bool
-    figures: Mapping[str, Figure]
-    quarters: Sequence[Line]
-    cohorts: Sequence[Line] = ()
-    facilities: Sequence[Line] = ()
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    quarters: Sequence[Row] = ()
+    cohorts: Sequence[Row] = ()
+    facilities: Sequence[Row] = ()
     sealed_urgent: int = 0
     """People under 閲覧制限 who need somebody now; 0 for everybody outside the role welfare."""
 
@@ -75,29 +75,48 @@ class Rounds(Asking[M]):
             return await self._overview(by, await self._one(campaign), language)
 
     async def _overview(self, by: Person, found: Campaign, language: str) -> Overview:
-        body, welfare = found.body, is_welfare(by)
-        cells = [] if found.is_destroyed else await self._loop.cells(found.id)
-        # Who is under 閲覧制限 is in no count that anybody else sees: their page is the same without them.
-        seen = cells if welfare else [cell for cell in cells if not cell.is_restricted]
-        names = {code: q.names.get(language) or q.names["ja"] for code, q in self._path.city.quarters.items()}
-        by_quarter = _lines(seen, lambda cell: cell.quarter, names, is_welfare=welfare)
+        body, city = found.body, self._path.city
+        names = {code: q.names.get(language) or q.names["ja"] for code, q in city.quarters.items()}
         quarters = tuple(body.get("quarters", ()))
-        return Overview(
+        overview = Overview(
             id=found.id,
             kind=body.get("kind", Kind.SAFETY),
             about=body.get("about", ""),
-            place=self._path.city.say([q for q in quarters if q in names], language),
+            place=city.say([q for q in quarters if q in names], language),
             quarters_asked=quarters,
             opened_at=found.opened_at.astimezone(JST),
             closed_at=datetime.fromisoformat(body["closed_at"]).astimezone(JST) if body.get("closed_at") else None,
-            round=body.get("round", 1),
+            round=max(1, len(body.get("rounds", ()))),
             is_destroyed=found.is_destroyed,
-            figures={name: summed(line.figures[name] for line in by_quarter) for name in FIGURES},
-            quarters=by_quarter,
-            cohorts=_lines(cells, lambda cell: cell.cohort, COHORTS, is_welfare=True) if welfare else (),
-            facilities=_lines(cells, lambda cell: cell.facility, {}, is_welfare=True) if welfare else (),
-            sealed_urgent=sum(c.count for c in cells if c.is_restricted and _is_urgent(c)) if welfare else 0,
         )
+        if found.is_destroyed:
+            return replace(overview, figures=_remembered(body.get("counts") or {}))
+        cells = await self._loop.cells(found.id)
+        if not is_welfare(by):
+            # Who is under 閲覧制限 is in no count that anybody else sees: their page is the same without them.
+            seen = _rows([c for c in cells if not c.is_restricted], lambda cell: cell.quarter, names, hidden)
+            return replace(overview, figures=_sums(seen), quarters=seen)
+        seen = _rows(cells, lambda cell: cell.quarter, names, exact)
+        return replace(
+            overview,
+            figures=_sums(seen),
+            quarters=seen,
+            cohorts=_rows(cells, lambda cell: cell.cohort, COHORTS, exact),
+            facilities=_rows([c for c in cells if c.facility], lambda cell: cell.facility, {}, exact),
+            sealed_urgent=sum(c.count for c in cells if c.is_restricted and _is_urgent(c)),
+        )
+
+
+def _sums(rows: Sequence[Row]) -> Mapping[str, Figure]:
+    return {name: summed(row.figures[name] for row in rows) for name in FIGURES}
+
+
+def _remembered(counts: Mapping[str, int]) -> Mapping[str, Figure]:
+    """What is left of a round whose key is destroyed: a count that is not there was under five, or nobody."""
+    parts = {
+        n: exact(counts[n]) if n in counts else Figure(0, HIDDEN_BELOW - 1) for n in ("help", "hurt", "silent", "ok")
+    }
+    return {**dict.fromkeys(FIGURES, exact(0)), **parts, "asked": summed(parts.values())}
 
 
 def _is_urgent(cell: Cell) -> bool:
@@ -120,29 +139,27 @@ def _counts(cell: Cell) -> Mapping[str, int]:
     }
 
 
-def _lines(
-    cells: Sequence[Cell], of: Callable[[Cell], str], names: Mapping[str, str], *, is_welfare: bool
-) -> Sequence[Line]:
-    """Cells added up by one of their properties, the rows with the most need first; a row without a name is left out."""
+def _rows(
+    cells: Sequence[Cell], of: Callable[[Cell], str], names: Mapping[str, str], see: Callable[[int], Figure]
+) -> Sequence[Row]:
+    """Cells added up by one of their properties, the rows with the most need first. Each code is named, or stands for itself."""
     added: dict[str, dict[str, int]] = {}
     for cell in cells:
         row = added.setdefault(of(cell), dict.fromkeys(FIGURES, 0))
         for name, count in _counts(cell).items():
             row[name] += count
-    see = exact if is_welfare else hidden
-    lines = [
-        Line(code, names.get(code, code), {name: see(n) for name, n in row.items()})
-        for code, row in added.items()
-        if code or code in names
+    rows = [
+        Row(code, names.get(code, code), {name: see(n) for name, n in figures.items()})
+        for code, figures in added.items()
     ]
-    order = list(names)
+    order = {code: place for place, code in enumerate(names)}
     # Sorted by what is shown and nothing else: an order by true counts would tell them.
     return sorted(
-        lines,
-        key=lambda line: (
-            -line.figures["help"].most,
-            -line.figures["hurt"].most,
-            order.index(line.code) if line.code in names else len(order),
-            line.code,
+        rows,
+        key=lambda row: (
+            -row.figures["help"].most,
+            -row.figures["hurt"].most,
+            order.get(row.code, len(order)),
+            row.code,
         ),
     )

@@ -9,8 +9,11 @@ The safety loop (tracking/confirmation.py) is asked from here, rounds.py and ask
 Source: design.md §8 "Privacy", §9; dispatcher/staff/rules.py and RULES.md.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from bisect import insort
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
 
 from dispatcher.errors import Finding, InvalidInput
 from dispatcher.ledger import Event
@@ -20,9 +23,9 @@ from dispatcher.staff.asking import is_welfare
 from dispatcher.staff.cases import (
     OPEN,
     Case,
-    Report,
     Said,
-    Sheet,
+    UnmatchedReport,
+    VisitSheet,
     case_of,
     may_be_about,
     place_of,
@@ -32,12 +35,12 @@ from dispatcher.staff.cases import (
     worst_first,
 )
 from dispatcher.staff.lookups import LookUps, Why, require_why
-from dispatcher.staff.rounds import Line, Overview, Rounds
+from dispatcher.staff.rounds import Overview, Rounds, Row
 from dispatcher.staff.rules import Act
 from dispatcher.staff.sessions import Person
 from dispatcher.tracking.caring import Somebody, Wish
 
-__all__ = ["Case", "Line", "Overview", "Report", "Said", "Sheet", "Welfare", "is_welfare"]
+__all__ = ["Case", "Overview", "Row", "Said", "UnmatchedReport", "VisitSheet", "Welfare", "is_welfare"]
 
 SHORTEST_WORDS, LONGEST_WORDS = 2, 60
 LONGEST_TEXT = 300
@@ -54,25 +57,21 @@ class Welfare(Rounds[M]):
     async def urgent(self, by: Person, campaign: str, at_most: int) -> Sequence[Case]:
         """すぐ動く: help, hurt and contradicting reports, the gravest and longest waiting first."""
         async with self._showing(by, campaign, "urgent"):
-            graves = Wish(answers=frozenset({Answer.HELP, Answer.HURT}), is_restricted=False)
-            found = [x async for x in self._loop.people(campaign, graves) if x.progress in OPEN]
-            found += [
-                x
-                async for x in self._loop.people(campaign, Wish(is_conflict=True, is_restricted=False))
-                if x.progress in OPEN and x.answer not in {Answer.HELP, Answer.HURT}
-            ]
-            found.sort(key=lambda x: (-GRAVITY[x.answer], bool(x.holder), x.moved_at))
-            return [self._case(each) for each in found[:at_most]]
+            least = _Least(at_most, lambda x: (-GRAVITY[x.answer], bool(x.holder), x.moved_at, x.id))
+            async for each in self._loop.people(campaign, Wish(progress=OPEN, is_restricted=False)):
+                if each.is_conflict or each.answer in {Answer.HELP, Answer.HURT}:
+                    least.add(each)
+            return [self._case(each) for each in least.kept]
 
     async def silent(self, by: Person, campaign: str, at_most: int, *, after: str = "") -> Sequence[Case]:
         """Who has not answered, those nearest to the end of the ladder first; `after` is the last one shown before."""
         async with self._showing(by, campaign, "silent"):
-            wish = Wish(progress=SILENT | {Progress.UNREACHABLE}, is_restricted=False)
-            found = [each async for each in self._loop.people(campaign, wish)]
-            found.sort(key=lambda x: (x.progress is not Progress.UNREACHABLE, -x.rung, x.moved_at, x.id))
-            ids = [each.id for each in found]
-            begin = ids.index(after) + 1 if after in ids else 0
-            return [self._case(each) for each in found[begin : begin + at_most]]
+            last = await self._loop.person(campaign, after) if after else None
+            least = _Least(at_most, _up_the_ladder)
+            async for each in self._loop.people(campaign, Wish(progress=_UNHEARD, is_restricted=False)):
+                if last is None or _up_the_ladder(each) > _up_the_ladder(last):
+                    least.add(each)
+            return [self._case(each) for each in least.kept]
 
     async def case(self, by: Person, campaign: str, person: str) -> Case:
         """One person with everything that was heard; written down, and counted against the hour.
@@ -106,7 +105,7 @@ class Welfare(Rounds[M]):
                     break
             return found
 
-    async def visits(self, by: Person, campaign: str, *, is_sealed: bool = False) -> Sequence[Sheet]:
+    async def visits(self, by: Person, campaign: str, *, is_sealed: bool = False) -> Sequence[VisitSheet]:
         """The visit list, a sheet a quarter in the gazetteer's order; `is_sealed`: of the people under 閲覧制限 alone."""
         async with self._showing(by, campaign, "sealed" if is_sealed else "visits"):
             sheets: dict[str, list[Somebody]] = {}
@@ -117,7 +116,9 @@ class Welfare(Rounds[M]):
                     sheets.setdefault(each.quarter, []).append(each)
             order = list(self._path.city.quarters)
             return [
-                Sheet(place_of(self._path.city, code), [self._case(x) for x in sorted(sheets[code], key=worst_first)])
+                VisitSheet(
+                    place_of(self._path.city, code), [self._case(x) for x in sorted(sheets[code], key=worst_first)]
+                )
                 for code in sorted(sheets, key=lambda code: order.index(code) if code in order else len(order))
             ]
 
@@ -146,7 +147,7 @@ class Welfare(Rounds[M]):
             await self._require_open(campaign)
             await self._loop.resolve(by.name, campaign, person)
 
-    async def unmatched(self, by: Person, campaign: str) -> Sequence[Report]:
+    async def unmatched(self, by: Person, campaign: str) -> Sequence[UnmatchedReport]:
         """Reports of people whom nothing but their sender's words tell, oldest first, each with whom it may be about."""
         async with self._showing(by, campaign, "reports"):
             open_ = await self._loop.unmatched(campaign)
@@ -201,6 +202,25 @@ class Welfare(Rounds[M]):
         details = {"by": by.name, **({"note": words} if words else {})}
         saw = said.saw or said.source == Source.STAFF
         return Reply(Answer(said.answer), Source(said.source), saw, PHONE, self._path.clock.now(), details)
+
+
+_UNHEARD = SILENT | {Progress.UNREACHABLE}
+
+
+def _up_the_ladder(each: Somebody) -> tuple[bool, int, datetime, str]:
+    return each.progress is not Progress.UNREACHABLE, -each.rung, each.moved_at, each.id
+
+
+class _Least:
+    """The first so many of a stream in an order, however long it is."""
+
+    def __init__(self, at_most: int, order: Callable[[Somebody], Any]) -> None:
+        self.kept: list[Somebody] = []
+        self._at_most, self._order = at_most, order
+
+    def add(self, each: Somebody) -> None:
+        insort(self.kept, each, key=self._order)
+        del self.kept[self._at_most :]
 
 
 def _looked_for(words: str, reason: str) -> tuple[Why, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from dispatcher.staff.api import alerts, drafts, node, notebook, people, problems, shelters
+from dispatcher.staff.api import alerts, drafts, node, notebook, people, problems, reaching, safety, shelters
 from dispatcher.staff.api.door import Door
 from dispatcher.staff.api.idempotency import Kept
 from dispatcher.staff.api.openapi import document
@@ -21,7 +21,8 @@ from dispatcher.staff.api.route import Route
 
 __all__ = ["PREFIX", "ROUTES", "Rooms", "application"]
 
-ROUTES: tuple[Route, ...] = (*drafts.ROUTES, *alerts.ROUTES, *node.ROUTES, *notebook.ROUTES, *people.ROUTES, *shelters.ROUTES)
+ROOMS = (drafts, alerts, node, notebook, people, shelters, reaching, safety)
+ROUTES: tuple[Route, ...] = tuple(route for room in ROOMS for route in room.ROUTES)
 
 
 def application(rooms: Rooms) -> web.Application:

@@ -12,10 +12,20 @@ Source: design.md §9.
 
 from typing import Any
 
-from dispatcher.staff.cli import applying, drafting, keeping, people, shelters, switching, watching
+from dispatcher.staff.cli import (
+    applying,
+    drafting,
+    keeping,
+    people,
+    reaching,
+    safety,
+    shelters,
+    switching,
+    watching,
+)
 
 
 def add(commands: Any) -> None:
     """Register every staff command."""
-    for room in (drafting, watching, switching, keeping, shelters, people, applying):
+    for room in (drafting, watching, switching, keeping, shelters, reaching, safety, people, applying):
         room.add(commands)

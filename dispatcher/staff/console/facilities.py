@@ -13,7 +13,6 @@ from dispatcher.staff.console.frame import render
 from dispatcher.staff.console.outline import Outline, outline
 from dispatcher.staff.console.posted import fields
 from dispatcher.staff.console.room import CONSOLE, sitting, words
-from dispatcher.staff.masking import masked
 from dispatcher.staff.reaching import BY_NOTHING_AT_MOST
 from dispatcher.staff.rules import Act, allowed
 
@@ -35,7 +34,7 @@ async def _show(request: web.Request, *, of: str = "", refused: InvalidInput | N
         waiting=[line for line in lines if line.acknowledged is None],
         done=[line for line in lines if line.acknowledged is not None],
         summary=await desk.reached(by, identifier),
-        by_nothing=[(each, each.name or masked(each.address)) for each in await desk.by_nothing(by, identifier)],
+        by_nothing=[(each, each.name or each.address) for each in await desk.by_nothing(by, identifier)],
         most=BY_NOTHING_AT_MOST,
         may_call=not allowed(by.name, by.roles, Act.REPORT, console.path.mode),
         wrong_at=of,

@@ -18,7 +18,7 @@ from dispatcher.staff.console.posted import all_of, fields
 from dispatcher.staff.console.room import CONSOLE, sitting, words
 from dispatcher.staff.lookups import WHY
 from dispatcher.staff.rules import Act, allowed
-from dispatcher.staff.welfare import Line, Overview, is_welfare
+from dispatcher.staff.welfare import Overview, Row, is_welfare
 
 RELOAD_S = 30
 SHOWN_URGENT = 100
@@ -125,7 +125,7 @@ async def show(request: web.Request) -> web.Response:
     )
 
 
-def _need(line: Line) -> int:
+def _need(line: Row) -> int:
     """Which tone a quarter has: by what is certain of it, so that a hidden count shades it no more than 1 would."""
     seen = line.figures
     if seen["help"].most:
