@@ -35,9 +35,10 @@ from dispatcher.log import logger
 from dispatcher.model.mode import MODES, Drill, Live, M, Mode
 from dispatcher.operators import metrics
 from dispatcher.path import Path
-from dispatcher.residents import registration
+from dispatcher.residents import registration, reply, report
 from dispatcher.residents.acknowledge import Acknowledge
 from dispatcher.residents.live import Following
+from dispatcher.residents.page import Pages
 from dispatcher.residents.shelters import ShelterDoors
 from dispatcher.staff import api, console
 from dispatcher.staff.accounts import Accounts
@@ -51,9 +52,13 @@ from dispatcher.staff.sessions import Person
 from dispatcher.staff.standing import Standing
 from dispatcher.steps.dispatch import CLOCK
 from dispatcher.steps.render import Renderer
-from dispatcher.tracking.acknowledgement import Acknowledgements, Facilities, Returned
+from dispatcher.tracking.acknowledgement import Acknowledgements, Answers, Facilities, Returned
+from dispatcher.tracking.confirmation import ROOM as SAFETY
+from dispatcher.tracking.confirmation import Confirmation
+from dispatcher.tracking.confirmation.people import People
 from dispatcher.tracking.escalation import Escalation
 from dispatcher.tracking.reach import ROOM, Reach
+from dispatcher.tracking.roster import Roster
 from dispatcher.tracking.shelters import Shelters
 
 RETURN_LOOK_S = 0.25
@@ -83,6 +88,9 @@ class Node(Generic[M]):
     reach: Reach
     facilities: Facilities | None
     """None: the site has no register of facilities."""
+    confirmation: Confirmation[M] | None
+    """None, as the roster: the site asks nobody whether they are safe."""
+    roster: Roster | None
 
 
 def running(site: Site, clock: Clock | None = None) -> Any:
@@ -106,7 +114,7 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(open_ledger(site.dsn, mode=mode, node=site.node, clock=clock))
         channels: dict[str, Channel[M, Any]] = {}
-        returned = Returned()
+        returned, answers = Returned(), Answers()
         shelters = Shelters(ledger, clock, city)
         await shelters.read()
         for kind, settings in site.channels.items():
@@ -114,12 +122,13 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
             folder.mkdir(exist_ok=True)
             around = Surroundings(clock, city, folder, site.residents.url.rstrip("/"), site.node, shelters)
             channels[kind] = classes[kind](mode, settings, around)
-            await stack.enter_async_context(channels[kind].open(Acknowledgements(ledger, kind, returned)))
+            await stack.enter_async_context(channels[kind].open(Acknowledgements(ledger, kind, returned, answers)))
         sender = f"{site.node}@{urlsplit(site.residents.url).hostname or 'localhost'}"
         web = site.residents.url.rstrip("/")
         ends = datetime.fromisoformat(site.drill_ends) if site.drill_ends else None
         path = Path(mode, city, channels, ledger, clock, sender, web, Renderer(channels), ends)
         reach, facilities, doors = _foremost(site, path)
+        confirmation, roster = _safety(site, path, answers, doors)
         doors += registration.routes(channels.values(), city, mode, clock)
         people = [Person(p.name, tuple(p.roles), p.token_hash) for p in site.staff]
         directory = await stack.enter_async_context(Issuer(site.directory, clock)) if site.directory else None
@@ -136,6 +145,8 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         await gates.read()
         desk = Desk(path, gates, accounts.is_fresh_factor)
         desk.pictures = site.state_dir / "pictures"
+        desk.caring = confirmation
+        desk.reach_ledger, desk.facilities = reach, facilities
         await stack.enter_async_context(_residents(site, doors, shelters, mode, clock))
         staff = console.application(desk, accounts, path, site.control.origin)
         staff.add_subapp(api.PREFIX, api.application(api.Rooms(desk, accounts, ledger, clock, city)))
@@ -160,7 +171,7 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         await ledger.append(Event("node.started", "", {"mode": mode.name, "channels": sorted(channels)}))
         log.info("node.started", mode=mode.name, site=site.node)
         try:
-            yield Node(path, desk, ledger, channels, reach, facilities)
+            yield Node(path, desk, ledger, channels, reach, facilities, confirmation, roster)
         finally:
             for task in work:
                 task.cancel()
@@ -172,12 +183,32 @@ def _foremost(site: Site, path: Path[M]) -> tuple[Reach, Facilities | None, list
     reach = Reach(path.ledger, register, path.city, path.channels)
     if site.facilities is None:
         return reach, None, []
-    facilities = Facilities(path.ledger, reach, site.facilities.secret, path.clock)
+    facilities: Facilities = Facilities(path.ledger, reach, site.facilities.secret, path.clock)
     ladder = ladders()["acknowledgement"]
     room = Escalation(path.ledger, reach, facilities, path.channels, ladder, path.rendering, path.clock, path.web)
     path.rooms[ROOM] = room
     path.foremost.append(room)
     return reach, facilities, [*Acknowledge(facilities, path.city, path.mode, path.web).routes()]
+
+
+def _safety(
+    site: Site, path: Path[M], answers: Answers, doors: list[AbstractRouteDef]
+) -> tuple[Confirmation[M] | None, Roster | None]:
+    """Who is asked whether they are safe: their room on the path, and the residents' pages to answer on."""
+    if site.safety is None:
+        answers.begin(None)
+        return None, None
+    roster = Roster(path.ledger.campaigns, site.safety.key, path.city, path.clock)
+    secret = site.safety.key.reveal().encode()
+    confirmation: Confirmation[M] = Confirmation(
+        path.mode, path.ledger, path.channels, People(roster).of, secret, path.clock, path.city, path.web
+    )
+    path.rooms[SAFETY] = confirmation
+    answers.begin(confirmation.answering)
+    pages = Pages(path.city, path.mode)
+    doors += reply.routes(confirmation.answering, pages, path.clock)
+    doors += report.routes(confirmation.answering, pages, path.clock)
+    return confirmation, roster
 
 
 @asynccontextmanager

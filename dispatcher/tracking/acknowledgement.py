@@ -10,14 +10,16 @@ Source: design.md §3, §5.6, §8 "Acknowledgement".
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from config.facilities import Facility
 from config.secret import Secret
 from dispatcher.clock import Clock
-from dispatcher.errors import Finding, InvalidInput, NotFound, StaleHash
+from dispatcher.errors import Finding, InvalidInput, NotFound, StaleHash, StorageFull
 from dispatcher.ledger import Event, IssuedAlert, Ledger
 from dispatcher.model.delivery import Receipt, Received
+from dispatcher.model.question import Heard
+from dispatcher.model.report import Reported
 from dispatcher.tracking.reach import FACILITIES, FacilityReach, Reach, calls_kind, contact_key
 from dispatcher.tracking.tokens import Tokens, hashed
 
@@ -30,16 +32,60 @@ MOST_CALLS = 50
 class Acknowledgements:
     """The inbox (dispatcher/channel.py) of one channel, on the ledger."""
 
-    def __init__(self, ledger: Ledger, channel: str, returned: "Returned") -> None:
+    def __init__(self, ledger: Ledger, channel: str, returned: "Returned", answers: "Answers") -> None:
         self._ledger = ledger
         self._channel = channel
         self._returned = returned
+        self._answers = answers
 
     async def record(self, received: Sequence[Received]) -> None:
         await self._ledger.record(self._channel, received)
 
+    async def hear(self, heard: Sequence[Heard]) -> None:
+        await self._answers.hear(heard)
+
+    async def report(self, reported: Sequence[Reported]) -> bool:
+        return await self._answers.report(reported)
+
     def reachable(self) -> None:
         self._returned.add(self._channel)
+
+
+class Listening(Protocol):
+    """Who takes answers that come back over a medium (tracking/confirmation)."""
+
+    async def hear(self, heard: Sequence[Heard]) -> None: ...
+
+    async def report(self, reported: Reported) -> bool: ...
+
+
+class Answers:
+    """Answers on their way from every medium to the safety loop, which is up a moment after the media are."""
+
+    def __init__(self) -> None:
+        self._loop: Listening | None = None
+        self._is_up = False
+
+    def begin(self, loop: Listening | None) -> None:
+        """From now on they are taken; None: the site asks nobody, so they answer nothing."""
+        self._loop, self._is_up = loop, True
+
+    async def hear(self, heard: Sequence[Heard]) -> None:
+        """As Inbox.hear (channel.py)."""
+        self._require_up()
+        if self._loop is not None:
+            await self._loop.hear(heard)
+
+    async def report(self, reported: Sequence[Reported]) -> bool:
+        """As Inbox.report (channel.py)."""
+        self._require_up()
+        if self._loop is None:
+            return False
+        return all([await self._loop.report(one) for one in reported])
+
+    def _require_up(self) -> None:
+        if not self._is_up:
+            raise StorageFull("the node is starting: come again")
 
 
 class Returned:

@@ -1,7 +1,7 @@
 """The roster's people as a campaign asks them: each with their own contacts and, behind them, those of whoever belongs to them.
 
-Of somebody under 閲覧制限 nobody else is asked: whoever they are hidden from may live in the same house. Supporters are told of those
-alone who agreed to it in advance.
+Of somebody under 閲覧制限 nobody else is asked: whoever they are hidden from may live in the same house. Supporters are told of
+those alone who agreed to it in advance.
 
 Source: 災害対策基本法 第49条の11 第2項; 住民基本台帳事務における支援措置; design.md §8.
 """
