@@ -2,7 +2,7 @@
 
 Nothing here can be read by whoever holds the database alone. Who somebody is stands in `sealed`, under the campaign's own
 key (the roster's rows under the site's); what must be found and counted stands beside it as *codes*, deterministic under the
-same key (tracking/sealing.py makes both). Destroy the key and what is left says nothing of anybody.
+same key (tracking/roster and tracking/confirmation/keys.py make both). Destroy the key and what is left says nothing of anybody.
 
 `ledger.campaigns` is one: rows, deliveries and the event that speaks of them stand in one transaction of the ledger. At most
 ROWS rows go into one; whatever a method has returned for is durable. Progress and Answer are the words of
