@@ -25,6 +25,7 @@ from dispatcher.model.delivery import Priority, Received, Told
 from dispatcher.model.mode import M, Mode, require
 from dispatcher.model.question import Heard, Question
 from dispatcher.model.rendering import Rendering
+from dispatcher.model.report import Reported
 from dispatcher.model.shelter import ShelterStanding
 from dispatcher.model.topic import Topic
 
@@ -123,6 +124,10 @@ class Inbox(Protocol):
 
     async def hear(self, heard: Sequence[Heard]) -> None:
         """Answers to a question; as `record`. The same one twice is one, and one to a question that there is not is nothing."""
+        ...
+
+    async def report(self, reported: Sequence[Reported]) -> bool:
+        """Reports of people known by name alone; as `record`. False: nobody is being asked now, so keep them and come again."""
         ...
 
     def reachable(self) -> None:

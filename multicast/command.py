@@ -9,21 +9,26 @@ Source: design.md §9 (exit codes); facts.md §Wi-Fi multicast (defaults).
 import argparse
 import asyncio
 import json
+import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from multicast import memory, transfer, udp
+from multicast.forwarding import Forwarder
 from multicast.key_files import BadKey
 from multicast.keys import CERTIFICATE_DAYS, STATUSES, RootKey, SenderKey, load_root, load_trust
 from multicast.monitor import REPORT_EVERY_S, Monitor
 from multicast.packet import Malformed, is_signed_by, key_id, read
+from multicast.phones import Phones, Post, serving
 from multicast.reassembly import Reassembly
+from multicast.sealing import AnswerKey, load_sealer
 from multicast.sender import DEFAULT_RATE_BIT_S
+from multicast.spool import Spool
 
 DONE: Final = 0
 INVALID: Final = 2
@@ -44,13 +49,14 @@ examples:
 _MONITOR_EXAMPLES = """\
 example:
   todoke multicast monitor --iface wlan0 --out station --trust root.key.pub --status Actual --secret-file station.secret \\
-      --report http://10.0.0.5:8184/stations/mitaka
+      --report http://10.0.0.5:8184/stations/mitaka --serve 192.0.2.1:80 --answers-to answers.key.pub
 """
 _KEYGEN_EXAMPLES = """\
 examples:
   todoke multicast keygen --root root.key                              the city's root, once, on a machine without a network
   todoke multicast keygen sender.key --certify-with root.key           a sender's key for 30 days
   todoke multicast keygen drill.key --certify-with root.key --status Exercise
+  todoke multicast keygen --answers answers.key                        answers.key for the node, answers.key.pub for stations
 """
 
 
@@ -108,6 +114,9 @@ def _add_keygen(verbs: Any) -> None:
     parser = _verb(verbs, "keygen", _keygen, "make a key: FILE (0600) and FILE.pub", _KEYGEN_EXAMPLES)
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--root", action="store_true", help="make the offline root's key")
+    parser.add_argument(
+        "--answers", action="store_true", help="make the node's key for what residents write at stations"
+    )
     parser.add_argument("--certify-with", type=Path, metavar="ROOTKEY", help="have the root's key certify the sender's")
     parser.add_argument(
         "--status", choices=STATUSES, default="Actual", help="what the sender may send (default %(default)s)"
@@ -172,6 +181,13 @@ def _add_monitor(verbs: Any) -> None:
     parser.add_argument(
         "--every", type=_positive, default=REPORT_EVERY_S, metavar="S", help="between reports (default %(default)g)"
     )
+    parser.add_argument("--serve", metavar="HOST:PORT", help="show the notices to phones here")
+    parser.add_argument(
+        "--answers-to",
+        type=Path,
+        metavar="PUBKEY",
+        help="with --serve: take residents' answers too, sealed with this key (`keygen --answers`)",
+    )
 
 
 def _add_dissect(verbs: Any) -> None:
@@ -186,7 +202,11 @@ def _add_dissect(verbs: Any) -> None:
 
 
 def _keygen(args: argparse.Namespace) -> int:
-    if args.root:
+    if args.answers:
+        if args.root or args.certify_with:
+            raise BadKey("--answers excludes --root and --certify-with")
+        AnswerKey.generate().save(args.file)
+    elif args.root:
         if args.certify_with:
             raise BadKey("--root and --certify-with exclude each other")
         RootKey.generate().save(args.file)
@@ -238,6 +258,10 @@ def _receive(args: argparse.Namespace) -> int:
 
 
 def _monitor(args: argparse.Namespace) -> int:
+    if args.serve and not re.fullmatch(r"\S+:[0-9]{1,5}", args.serve):
+        raise transfer.BadInput(f"--serve: {args.serve}: accepted is HOST:PORT")
+    if args.answers_to and not args.serve:
+        raise transfer.BadInput("--answers-to: needs --serve")
     if not args.report.startswith(("http://", "https://")):
         raise transfer.BadInput(f"--report: {args.report}: accepted is http://HOST:PORT/stations/NAME")
     watching = Monitor(
@@ -256,8 +280,30 @@ def _monitor(args: argparse.Namespace) -> int:
         say=_progress,
     )
     with suppress(KeyboardInterrupt):
-        asyncio.run(watching.run())
+        asyncio.run(_stand(args, watching))
     return DONE
+
+
+async def _stand(args: argparse.Namespace, watching: Monitor) -> None:
+    """The station at work: listening, and serving phones where it is told to."""
+    async with AsyncExitStack() as stack:
+        if args.serve:
+            host, _, port = args.serve.rpartition(":")
+            forwarder = Forwarder(
+                spool=Spool(args.out / "answers"),
+                url=f"{args.report}/answers",
+                secret=watching.secret,
+                every_s=args.every,
+                say=_progress,
+            )
+            post = Post(load_sealer(args.answers_to), forwarder, time.time) if args.answers_to else None
+            phones = Phones(watching.whole, is_drill=args.status != "Actual")
+            at = await stack.enter_async_context(serving(phones.application(post), host.strip("[]"), int(port)))
+            _progress(f"phones: http://{at[0]}:{at[1]}/")
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            forwarding = tasks.create_task(forwarder.run())
+            stack.callback(forwarding.cancel)
+        await watching.run()
 
 
 def _dissect(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -88,6 +88,15 @@ class Monitor:
         sequence = self.manifest.sequence if self.manifest else 0
         return Report(sequence, holds, frozenset(self._hidden))
 
+    def whole(self) -> Sequence[Path]:
+        """Folders of the notices that hold now and are here whole: what people at the station may be shown."""
+        now = datetime.fromtimestamp(self.wall(), UTC)
+        notices = self.manifest.notices if self.manifest else ()
+        return [self._folder_of(n.identifier) for n in notices if n.identifier in self._shown and n.expires > now]
+
+    def _folder_of(self, identifier: str) -> Path:
+        return self.folder / (safe_name(identifier) or _digest(identifier.encode())[:16])
+
     async def _report(self) -> None:
         while True:
             with suppress(TimeoutError):
@@ -109,7 +118,7 @@ class Monitor:
             case Announced(manifest=manifest):
                 self._announced(manifest)
             case Delivered(content=content, notice=notice, name=name) if notice is not None:
-                folder = self.folder / (safe_name(notice.identifier) or _digest(notice.identifier.encode())[:16])
+                folder = self._folder_of(notice.identifier)
                 folder.mkdir(parents=True, exist_ok=True)
                 save(folder, event)
                 self._files[_digest(content)] = name

@@ -12,10 +12,12 @@ import hashlib
 import hmac
 import json
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 MAX_BYTES: Final = 65_536
@@ -42,18 +44,22 @@ class Report:
 
 def write(report: Report, secret: str, now_s: float) -> tuple[dict[str, str], bytes]:
     """Headers and body of the request."""
-    body = json.dumps(
-        {
-            "type": "station.report",
-            "timestamp": datetime.fromtimestamp(now_s, UTC).isoformat(),
-            "data": {
-                "sequence": report.sequence,
-                "holds": {identifier: sorted(files) for identifier, files in report.holds.items()},
-                "hidden": sorted(report.hidden),
-            },
-        },
-        ensure_ascii=False,
-    ).encode()
+    data = {
+        "sequence": report.sequence,
+        "holds": {identifier: sorted(files) for identifier, files in report.holds.items()},
+        "hidden": sorted(report.hidden),
+    }
+    return _signed("station.report", data, secret, now_s)
+
+
+def write_answers(sealed: Sequence[bytes], secret: str, now_s: float) -> tuple[dict[str, str], bytes]:
+    """As `write`, of what residents wrote at the station: sealed, so that neither the station nor the way can read it."""
+    return _signed("station.answers", {"sealed": [base64.b64encode(one).decode() for one in sealed]}, secret, now_s)
+
+
+def _signed(kind: str, data: Mapping[str, Any], secret: str, now_s: float) -> tuple[dict[str, str], bytes]:
+    said = {"type": kind, "timestamp": datetime.fromtimestamp(now_s, UTC).isoformat(), "data": data}
+    body = json.dumps(said, ensure_ascii=False).encode()
     name = f"msg_{hashlib.sha256(body).hexdigest()[:24]}"
     moment = str(int(now_s))
     headers = {ID: name, TIMESTAMP: moment, SIGNATURE: f"v1,{_sign(secret, name, moment, body)}"}
@@ -66,6 +72,32 @@ def read(headers: Mapping[str, str], body: bytes, secret: str, now_s: float, aft
     Raises:
         BadReport: forged, too old, overtaken, or of another form.
     """
+    moment_s = _believed(headers, body, secret, now_s)
+    if moment_s < after_s:
+        raise BadReport("an earlier report after a later one")
+    return _read(body, "station.report", lambda data: _report(data, moment_s))
+
+
+def read_answers(headers: Mapping[str, str], body: bytes, secret: str, now_s: float) -> tuple[bytes, ...]:
+    """What `write_answers` wrote, still sealed; the same request may come again.
+
+    Raises:
+        BadReport: forged, too old, or of another form.
+    """
+    _believed(headers, body, secret, now_s)
+    return _read(
+        body,
+        "station.answers",
+        lambda data: tuple(base64.b64decode(_text(one), validate=True) for one in data["sealed"]),
+    )
+
+
+def _believed(headers: Mapping[str, str], body: bytes, secret: str, now_s: float) -> int:
+    """When it was signed (UNIX seconds).
+
+    Raises:
+        BadReport: the signature or its time is wrong.
+    """
     name, moment = headers.get(ID, ""), headers.get(TIMESTAMP, "")
     expected = f"v1,{_sign(secret, name, moment, body)}".encode()
     given = headers.get(SIGNATURE, "").encode("utf-8", "replace").split(b" ")
@@ -73,12 +105,17 @@ def read(headers: Mapping[str, str], body: bytes, secret: str, now_s: float, aft
         raise BadReport("the signature is not this station's")
     if not (moment.isascii() and moment.isdigit() and abs(int(moment[:15]) - now_s) <= MAX_AGE_S):
         raise BadReport(f"the time is more than {MAX_AGE_S} s from ours")
-    if int(moment) < after_s:
-        raise BadReport("an earlier report after a later one")
+    return int(moment)
+
+
+def _read(body: bytes, kind: str, form: Callable[[Any], T]) -> T:
     try:
-        return _report(json.loads(body)["data"], int(moment))
+        said = json.loads(body)
+        if said["type"] == kind:
+            return form(said["data"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadReport(f"not a report: {type(error).__name__}") from None
+    raise BadReport(f"not a {kind}")
 
 
 def post(url: str, headers: Mapping[str, str], body: bytes) -> None:

@@ -18,6 +18,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from channels.wifi_multicast.answers import opened
 from channels.wifi_multicast.inlet import inlet
 from channels.wifi_multicast.item import AIR, PAGE, Announcement, Item, Shelf
 from channels.wifi_multicast.page import page, plain, standing
@@ -39,6 +40,7 @@ from dispatcher.model.rendering import Part, Rendering, Text
 from multicast import keys, udp
 from multicast.key_files import BadKey
 from multicast.report import Report
+from multicast.sealing import AnswerKey, load_answer_key
 
 MAX_FILE_BYTES = 200_000
 """At a quarter of the airtime 200 KB take 1 s to 1,000 phones at 12 Mbit/s (facts.md)."""
@@ -96,6 +98,8 @@ class Settings:
     tsi: int = 1
     confirm_within: Seconds = 10.0
     """How long an attempt waits for the receivers' word. The notice is on the air from the attempt's beginning on."""
+    answers: Path | None = field(default=None, metadata=PRIVATE)
+    """Opens what residents wrote at the stations (`todoke multicast keygen --answers`); without it their pages have no form."""
     report_every: Seconds = 5.0
     """As the receivers are set; one that has said nothing for three times as long is not there."""
 
@@ -174,6 +178,7 @@ class WifiMulticast(Channel[M, Settings]):
             raise ConfigError([Problem(str(self.settings.key), 1, "channels.wifi_multicast.key", str(error))]) from None
         if key.status != self.mode.status:
             raise ModeLeak(f"{self.settings.key}: a key for {key.status} in a node of {self.mode.word}")
+        answers = self._answer_key()
         await self._put_back()
         clock, s = self.surroundings.clock, self.settings
         self._stations = {
@@ -183,7 +188,9 @@ class WifiMulticast(Channel[M, Settings]):
         host, port = s.reports.rsplit(":", 1)
         async with AsyncExitStack() as stack:
             secrets = {place.name: place.secret for place in s.stations}
-            door = inlet(self._stations, secrets, clock, partial(self._hear, inbox))
+            door = inlet(
+                self._stations, secrets, clock, partial(self._hear, inbox), partial(self._take, inbox, answers)
+            )
             await stack.enter_async_context(listening(door, host.strip("[]"), int(port)))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             working = [tasks.create_task(station.run()) for station in self._stations.values()]
@@ -194,6 +201,23 @@ class WifiMulticast(Channel[M, Settings]):
                 for task in working:
                     task.cancel()
                 self._stations = {}
+
+    def _answer_key(self) -> AnswerKey | None:
+        if self.settings.answers is None:
+            return None
+        try:
+            return load_answer_key(self.settings.answers)
+        except BadKey as error:
+            at = str(self.settings.answers)
+            raise ConfigError([Problem(at, 1, "channels.wifi_multicast.answers", str(error))]) from None
+
+    async def _take(self, inbox: Inbox, key: AnswerKey | None, sealed: Sequence[bytes]) -> bool:
+        """What residents wrote at a station. Raises StorageFull: nothing was taken."""
+        if key is None:
+            return False
+        city, now = self.surroundings.city, self.surroundings.clock.now()
+        reported = list(opened(sealed, key, city, self.kind, now))
+        return await inbox.report(reported) if reported else True
 
     async def _put_back(self) -> None:
         """On the air again with what the disk kept."""
@@ -286,7 +310,7 @@ class WifiMulticast(Channel[M, Settings]):
         infos = standing(alert, self.mode)
         texts: tuple[Text, ...] = tuple(Text(info.language, plain(info)) for info in infos)
         parts = [
-            Part(PAGE, "text/html; charset=utf-8", page(infos)),
+            Part(PAGE, "text/html; charset=utf-8", page(infos, has_form=self.settings.answers is not None)),
             Part("alert.xml", cap.MEDIA_TYPE, cap.write(alert)),
             *(Part(f"notice-{t.language}.txt", "text/plain; charset=utf-8", t.words.encode()) for t in texts),
             Part(AIR, "application/json", Announcement.of(alert, alert.expires).to_bytes()),

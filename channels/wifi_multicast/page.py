@@ -29,9 +29,17 @@ _LABELS = {
     "ja-x-easy": ("逃（に）げる ところ", "次（つぎ）の お知らせ", "電話（でんわ）"),
     "en": ("Shelters", "Next update", "Phone"),
 }
+_REPORT = {
+    "ja": "無事・けが・助けて を知らせる",
+    "ja-x-easy": "だいじょうぶ・けが・助（たす）けて を 知（し）らせる",
+    "en": "Report: safe, hurt, help",
+    "zh": "告知：平安・受伤・求救",
+    "ko": "알리기: 무사·부상·구조 요청",
+}
 _STYLE = (
     "body{margin:0;font:1.15rem/1.6 sans-serif;color:#0c000c;background:#fff}"
     "section{padding:0 1rem 1rem;border-bottom:3px solid}p{margin:.6rem 0}h1,h2{font-size:1.5rem;line-height:1.3;margin:.8rem 0}"
+    ".report{display:block;padding:.8rem 1rem;border:3px solid;font-weight:700;color:inherit}"
     ".level{margin:0 -1rem;padding:.6rem 1rem;font-weight:700}dt{font-weight:700}dd{margin:0 0 .4rem}"
 )
 
@@ -58,10 +66,12 @@ def plain(info: Info) -> str:
     return "\n".join(filter(None, [info.headline or info.event, info.place, *_body(info), *_facts(info)])) + "\n"
 
 
-def page(infos: Sequence[Info]) -> bytes:
-    """All languages, the first one first."""
+def page(infos: Sequence[Info], *, has_form: bool = False) -> bytes:
+    """All languages, the first one first. `has_form`: the station that shows it takes answers (multicast/phones.py)."""
     title = escape(infos[0].headline or infos[0].event)
-    sections = "\n".join(_section(info, "h1" if number == 0 else "h2") for number, info in enumerate(infos))
+    sections = "\n".join(
+        _section(info, "h1" if number == 0 else "h2", has_form=has_form) for number, info in enumerate(infos)
+    )
     return (
         f'<!doctype html>\n<html lang="{escape(infos[0].language)}"><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width,initial-scale=1">\n<title>{title}</title>'
@@ -69,7 +79,7 @@ def page(infos: Sequence[Info]) -> bytes:
     ).encode()
 
 
-def _section(info: Info, heading: str) -> str:
+def _section(info: Info, heading: str, *, has_form: bool) -> str:
     level = ""
     if info.level:
         ground, ink = _COLOURS[info.level]
@@ -80,10 +90,16 @@ def _section(info: Info, heading: str) -> str:
         )
     paragraphs = "".join(f"<p>{escape(line)}</p>" for line in (info.place, *_body(info)) if line)
     facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in _labelled(info))
+    report = _report(info.language) if has_form else ""
     return (
         f'<section lang="{escape(info.language)}">{level}<{heading}>{escape(info.headline or info.event)}</{heading}>'
-        f"{paragraphs}<dl>{facts}</dl></section>"
+        f"{paragraphs}{report}<dl>{facts}</dl></section>"
     )
+
+
+def _report(language: str) -> str:
+    known = next((known for known in (language, language.split("-", maxsplit=1)[0]) if known in _REPORT), "en")
+    return f'<p><a class="report" href="/report?lang={known}">{_REPORT[known]}</a></p>'
 
 
 def _body(info: Info) -> Iterator[str]:

@@ -19,8 +19,8 @@ from config.city import City
 from config.furigana import Furigana
 from config.words import LANGUAGES, language_of, read_words
 from dispatcher.model.mode import Mode
+from dispatcher.model.typed import LIMITS
 from dispatcher.pages import Markup, environment
-from dispatcher.residents.typed import LIMITS
 
 KEPT_PAGES = 4096
 _HERE = Path(__file__).parent

@@ -18,10 +18,10 @@ from dispatcher.clock import JST, Clock
 from dispatcher.listening import remote_of
 from dispatcher.model.campaign import Answer, Source
 from dispatcher.model.question import Kind
+from dispatcher.model.typed import ANSWERS, inert, line, too_long
 from dispatcher.residents import form
 from dispatcher.residents.guesses import Guesses
 from dispatcher.residents.page import Pages
-from dispatcher.residents.typed import ANSWERS, inert, line, too_long
 from dispatcher.tracking.answering import Answering, Page
 from dispatcher.tracking.tokens import Door
 

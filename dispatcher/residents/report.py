@@ -21,11 +21,11 @@ from dispatcher.errors import Throttled
 from dispatcher.listening import remote_of
 from dispatcher.model.campaign import Answer
 from dispatcher.model.report import Reported
+from dispatcher.model.typed import ANSWERS, birth_date, inert, line, phone, too_long
 from dispatcher.pages import Markup
 from dispatcher.residents import form
 from dispatcher.residents.guesses import Guesses
 from dispatcher.residents.page import Pages, Said, named
-from dispatcher.residents.typed import ANSWERS, birth_date, inert, line, phone, too_long
 from dispatcher.tracking.answering import Answering
 
 PATH = "/report"

@@ -22,6 +22,7 @@ from dispatcher.model.audience import Destination
 from dispatcher.model.delivery import Outcome, Received, Told
 from dispatcher.model.mode import Drill, Live
 from dispatcher.model.rendering import Rendering
+from dispatcher.model.report import Reported
 from tests.samples import OSAWA, PLACES, evacuation_order, retraction
 
 WITHIN_S = 20.0
@@ -35,12 +36,20 @@ class Memory:
 
     def __init__(self) -> None:
         self.received: list[Received] = []
+        self.reported: dict[str, Reported] = {}
+        self.is_asking = True
         self.reachable_calls = 0
         self.came = asyncio.Event()
 
     async def record(self, received: Sequence[Received]) -> None:
         self.received += received
         self.came.set()
+
+    async def report(self, reported: Sequence[Reported]) -> bool:
+        if self.is_asking:
+            self.reported |= {one.key: one for one in reported}
+            self.came.set()
+        return self.is_asking
 
     def reachable(self) -> None:
         self.reachable_calls += 1

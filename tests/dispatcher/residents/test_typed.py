@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.residents.typed import birth_date, inert, line, phone
+from dispatcher.model.typed import birth_date, inert, line, phone
 
 TODAY = date(2026, 11, 21)
 
