@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 
 from dispatcher.clock import JST
@@ -103,12 +104,18 @@ def wordings(language: str) -> Wordings:
 
 def weight(text: str) -> int:
     """Weighted length as X counts it."""
-    return int(parse_tweet(text).weightedLength)
+    return _weighed(text)[0]
 
 
 def is_postable(text: str) -> bool:
     """Whether X takes the text: not too long, no character that it refuses (U+FFFE, U+FEFF, U+FFFF)."""
-    return bool(parse_tweet(text).valid)
+    return _weighed(text)[1]
+
+
+@lru_cache(maxsize=4096)  # while somebody types, nearly every post is one that was weighed a keystroke ago
+def _weighed(text: str) -> tuple[int, bool]:
+    found = parse_tweet(text)
+    return int(found.weightedLength), bool(found.valid)
 
 
 def posts(
@@ -208,6 +215,11 @@ class _Piece:
             yield f"{head}\n{body}"
 
 
+@lru_cache(maxsize=256)
+def _urls(text: str) -> tuple[str, ...]:
+    return tuple(extract_urls(text))
+
+
 def _says(headline: str, said: str, verb: Verb) -> bool:
     """Whether a headline needs no mark: 取消 and 訂正 have to be the first word, 解除 may stand anywhere."""
     if verb is Verb.LIFT:
@@ -264,7 +276,7 @@ def _findings(thread: Sequence[tuple[str, str]], link: str | None, longest: int)
                 f"social[{language}]",
                 f"{n} 件目を X が受けつけません（重みつき {weight(text)}／{MAX_WEIGHT}、または使えない文字）。",
             )
-        urls = [url for url in extract_urls(text) if url != link]
+        urls = [url for url in _urls(text) if url != link]
         if urls:
             yield Finding(
                 f"social[{language}]",
