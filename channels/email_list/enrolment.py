@@ -23,7 +23,7 @@ from channels.email_list.subscribers import Subscriber, is_address
 from config.city import City
 from config.secret import Secret
 from dispatcher.clock import Clock
-from dispatcher.errors import Finding, InvalidInput, Throttled
+from dispatcher.errors import Throttled
 from dispatcher.model.mode import Mode
 from dispatcher.model.topic import Topic
 from dispatcher.residents.guesses import block
@@ -63,12 +63,12 @@ class Enrolment:
         self._of_client = Restraint(OF_CLIENT, HOUR_S, clock)
         self._of_all = Restraint(OF_ALL, HOUR_S, clock)
 
+    def is_address(self, text: str) -> bool:
+        """As the protocol says."""
+        return is_address(text)
+
     async def invite(self, address: str, choice: Choice | None, language: str, client: str) -> None:
         """As the protocol says."""
-        if not is_address(address):
-            raise InvalidInput(
-                [Finding("address", "user@example.jp のように書いてください (an ASCII address local@domain)")]
-            )
         if wait_s := self._of_client.wait_s(block(client)):
             raise Throttled(wait_s)
         self._send(address, choice, language)

@@ -19,7 +19,6 @@ from aiohttp import web
 from config.city import City
 from config.words import LANGUAGES, language_of
 from dispatcher.clock import Clock
-from dispatcher.errors import InvalidInput
 from dispatcher.listening import remote_of
 from dispatcher.model.mode import Mode
 from dispatcher.model.topic import CHOICES, Topic
@@ -55,11 +54,14 @@ class Opened:
 class Register(Protocol):
     """What the pages need of whoever keeps the register."""
 
+    def is_address(self, text: str) -> bool:
+        """Whether mail could go there as it is written."""
+        ...
+
     async def invite(self, address: str, choice: Choice | None, language: str, client: str) -> None:
         """Send a link to this address; the same in words and time, known or not. Nothing is kept of it.
 
         Raises:
-            InvalidInput: it is no address.
             Throttled: this client asks too often, or too many do.
         """
         ...
@@ -116,15 +118,13 @@ class _Pages:
         address = typed.get("address", "").strip()[: LONGEST_ADDRESS + 1]
         is_change = typed.get("do") == "change"
         choice = self._chosen(typed)
-        fixes = {} if is_change or choice.quarters else {"quarters": "mail_fix_quarters"}
-        try:
-            if not fixes:
-                await self._register.invite(address, None if is_change else choice, language, remote_of(request))
-        except InvalidInput:
-            fixes = {"address": "mail_fix_address"}
+        fixes = {} if self._register.is_address(address) else {"address": "mail_fix_address"}
+        if not is_change and not choice.quarters:
+            fixes["quarters"] = "mail_fix_quarters"
         if fixes:
             more = {"address": address, "fixes": fixes, "is_change": is_change}
             return self._form(request, "mail_ask.html", language, choice, 422, **more)
+        await self._register.invite(address, None if is_change else choice, language, remote_of(request))
         return self._pages.keep("mail_done.html", language, done="sent").answer(request)
 
     async def _open(self, request: web.Request) -> web.Response:
@@ -171,8 +171,12 @@ class _Pages:
         return self._form(request, "mail_open.html", language, chosen, 422 if fixes else 200, **more)
 
     def _chosen(self, typed: Mapping[str, str]) -> Choice:
-        every = tuple(self._city.quarters)
-        quarters = every if "all" in typed else tuple(code for code in every if f"q-{code}" in typed)
+        groups = {group for n, group in enumerate(self._groups_in_order()) if f"g-{n}" in typed}
+        quarters = tuple(
+            code
+            for code, quarter in self._city.quarters.items()
+            if "all" in typed or f"q-{code}" in typed or quarter.group in groups
+        )
         topics = tuple(topic for topic in CHOICES if f"t-{topic}" in typed)
         return Choice(quarters, topics, language_of(typed.get("language", "")))
 
@@ -195,6 +199,9 @@ class _Pages:
             **values,
         )
         return made.answer(request, status)
+
+    def _groups_in_order(self) -> Sequence[str]:
+        return tuple(dict.fromkeys(quarter.group for quarter in self._city.quarters.values()))
 
     def _groups(self, language: str, choice: Choice) -> Sequence[tuple[str, Sequence[tuple[str, str, bool]], bool]]:
         """Each 大字 with its quarters: code, name, whether it is chosen; and whether any is."""

@@ -199,6 +199,12 @@ async def test_an_area_is_needed_and_the_whole_city_is_one_tick(city):
     status, page = await city.post("/mail", lang="ja", do="new", address="new@example.jp", language="ja")
     assert status == 422
     assert "地域を1つ以上" in page
+    status, page = await city.post("/mail", lang="ja", do="new", address="no", language="ja")
+    assert "user@example.jp のように" in page  # every problem at once
+    assert "地域を1つ以上" in page
+    await city.post("/mail", lang="ja", do="new", address="some@example.jp", language="ja", **{"g-2": "on"})
+    link = await city.link_to("some@example.jp")
+    assert (await city.channel.register.opened(link.removeprefix("/m/"))).choice.quarters == tuple(OSAWA)
     await city.post("/mail", lang="ja", do="new", address="new@example.jp", all="on", language="ja")
     link = await city.link_to("new@example.jp")
     opened = await city.channel.register.opened(link.removeprefix("/m/"))
