@@ -38,11 +38,8 @@ class Campaign:
     body: Mapping[str, Any]
     """What about, whom, since when, closed when: JSON without anybody's name or answer. Counts stay here afterwards."""
     sealed_key: bytes = field(repr=False)
-    """The campaign's key under the site's; b"" once it is destroyed."""
-
-    @property
-    def is_destroyed(self) -> bool:
-        return not self.sealed_key
+    """The campaign's key under the site's; b"" once it is destroyed, and in a ledger that came out of a backup."""
+    is_destroyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

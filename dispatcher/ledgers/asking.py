@@ -24,7 +24,7 @@ from dispatcher.ledger import Event, NewDelivery
 from dispatcher.ledgers.alerts import delivery_rows, write_deliveries
 from dispatcher.ledgers.chain import canonical, digest, sha256
 from dispatcher.ledgers.dialect import Row
-from dispatcher.ledgers.schema import among, asked, campaigns, links
+from dispatcher.ledgers.schema import among, asked, campaign_keys, campaigns, links
 from dispatcher.ledgers.transaction import Transaction
 
 ASKED = ("campaign", "id", "cohort", "quarter", "facility", "restricted", "ladder", "sealed")
@@ -62,9 +62,10 @@ def open_campaign(
 ) -> Campaign:
     """As Campaigns.open."""
     text = canonical(dict(body))
-    row = {"id": campaign, "version": 1, "opened_at": t.now, "body": text, "sealed_key": sealed_key}
+    row = {"id": campaign, "version": 1, "opened_at": t.now, "body": text, "is_destroyed": False}
     if not t.add_new(campaigns, [row], within=("id",)):
         raise StaleHash(f"安否確認 {campaign} はもうあります (there is one of that name already)")
+    t.connection.execute(campaign_keys.insert(), {"campaign": campaign, "sealed": sealed_key})
     append(t, event, deliveries, campaign=campaign_proof(campaign, 1, text))
     return Campaign(campaign, 1, t.at, dict(body), sealed_key)
 
@@ -91,7 +92,7 @@ def move_campaign(
 ) -> int:
     """As Campaigns.move. `more`: further proof."""
     version, text = expected_version + 1, canonical(dict(body))
-    new = {"body": text, "version": version, **t.written_by}
+    new = {"body": text, "version": version, "is_destroyed": "destroyed" in more, **t.written_by}
     its = {"campaign": campaign, "expected": expected_version}
     if not t.connection.execute(_MOVE.values(**new), its).rowcount:
         if t.connection.execute(_EXISTS, {"campaign": campaign}).one_or_none() is None:
@@ -106,15 +107,17 @@ _MOVE = campaigns.update().where(
 )
 _EXISTS = sa.select(campaigns.c.id).where(campaigns.c.id == sa.bindparam("campaign"))
 # Shared, so that no other node destroys it while this transaction adds something to it.
-_HAS_KEY = _EXISTS.where(sa.func.length(campaigns.c.sealed_key) > 0).with_for_update(read=True)
+_IS_KEPT = _EXISTS.where(~campaigns.c.is_destroyed).with_for_update(read=True)
 
 
-def has_key(connection: sa.Connection, campaign: str) -> bool:
-    return connection.execute(_HAS_KEY, {"campaign": campaign}).one_or_none() is not None
+def is_kept(connection: sa.Connection, campaign: str) -> bool:
+    """There is such a campaign, and it is not destroyed."""
+    return connection.execute(_IS_KEPT, {"campaign": campaign}).one_or_none() is not None
 
 
 def campaign_of(row: Any) -> Campaign:
-    return Campaign(row.id, row.version, _moment(row.opened_at), _json(row.body), bytes(row.sealed_key))
+    opened_at, body = _moment(row.opened_at), _json(row.body)
+    return Campaign(row.id, row.version, opened_at, body, bytes(row.sealed or b""), row.is_destroyed)
 
 
 # -- people ----------------------------------------------------------------------------------------------------------
@@ -159,7 +162,7 @@ def add(
     event: Event,
 ) -> int:
     """As Campaigns.add."""
-    if not has_key(t.connection, campaign):
+    if not is_kept(t.connection, campaign):
         raise NotFound(f"安否確認 {campaign} はないか、消去されました (no such campaign, or it is destroyed)")
     for row in people:
         row["moved_at"] = t.now
@@ -268,15 +271,20 @@ _KEEP = (
 
 def get(connection: sa.Connection, campaign: str) -> Campaign:
     """As Campaigns.get."""
-    row = connection.execute(sa.select(campaigns).where(campaigns.c.id == campaign)).one_or_none()
+    row = connection.execute(_CAMPAIGNS.where(campaigns.c.id == campaign)).one_or_none()
     if row is None:
         raise NotFound(f"安否確認 {campaign} はありません (no such campaign)")
     return campaign_of(row)
 
 
 def all_campaigns(connection: sa.Connection) -> Sequence[Campaign]:
-    found = connection.execute(sa.select(campaigns).order_by(campaigns.c.opened_at.desc(), campaigns.c.id))
+    found = connection.execute(_CAMPAIGNS.order_by(campaigns.c.opened_at.desc(), campaigns.c.id))
     return [campaign_of(row) for row in found]
+
+
+_CAMPAIGNS = sa.select(campaigns, campaign_keys.c.sealed).outerjoin(
+    campaign_keys, campaign_keys.c.campaign == campaigns.c.id
+)
 
 
 def rows(connection: sa.Connection, campaign: str, ids: Sequence[str]) -> Sequence[Asked]:
@@ -310,7 +318,7 @@ _BY_TOKEN = (
     sa.select(asked, links.c.whose)
     .join(links, sa.and_(links.c.campaign == asked.c.campaign, links.c.person == asked.c.id))
     .join(campaigns, campaigns.c.id == asked.c.campaign)
-    .where(links.c.hash == sa.bindparam("hash"), sa.func.length(campaigns.c.sealed_key) > 0)
+    .where(links.c.hash == sa.bindparam("hash"), ~campaigns.c.is_destroyed)
 )
 
 

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from dispatcher.errors import Refused
 from dispatcher.ledgers.audit import verify
 from dispatcher.ledgers.beside import connect, file_of, look, look_at_file
-from dispatcher.ledgers.schema import chains, deliveries, meta, metadata
+from dispatcher.ledgers.schema import campaign_keys, chains, deliveries, meta, metadata
 from dispatcher.model.delivery import OPEN
 
 Engine = Literal["sqlite", "postgresql"]
@@ -75,7 +75,21 @@ async def copy_out(dsn: str, to: Path, progress: Progress) -> Facts:
 def _copy_file(file: Path, to: Path, progress: Progress) -> Facts:
     look_at_file(file, lambda _: None)
     copy_sqlite(file, to, progress)
+    _leave_keys(to)
     return look_at_file(to, facts_of)
+
+
+def _leave_keys(copy: Path) -> None:
+    """A campaign's key stays in the ledger in which it was made: else a backup would outlive its destruction.
+
+    A ledger that is restored has the roster, and every campaign's counts and pseudonyms; whom a campaign that was running
+    asked, and what they said, nobody reads any more, and staff ask anew.
+    """
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [campaign_keys.name]).fetchone():
+            connection.execute("PRAGMA secure_delete=ON")
+            # Without a condition: then the table's every page is emptied, whatever stale rows it held.
+            connection.execute(f"DELETE FROM {campaign_keys.name}")  # noqa: S608 - our own table's name
 
 
 def copy_sqlite(file: Path, to: Path, progress: Progress = lambda _done, _of: None) -> None:
@@ -113,7 +127,8 @@ async def _dump(dsn: str, to: Path) -> Facts:
         async with engine.connect() as connection:
             snapshot = (await connection.exec_driver_sql("SELECT pg_export_snapshot()")).scalar_one()
             tables = [f"--table={name}" for name in metadata.tables]
-            await _run("pg_dump", "--format=custom", f"--snapshot={snapshot}", *tables, f"--file={to}", dsn=dsn)
+            keys = f"--exclude-table-data={campaign_keys.name}"  # as _leave_keys
+            await _run("pg_dump", "--format=custom", f"--snapshot={snapshot}", *tables, keys, f"--file={to}", dsn=dsn)
             return await connection.run_sync(facts_of)
     finally:
         await engine.dispose()

@@ -1,8 +1,9 @@
 """The end of a campaign's names and answers: first the key, then the rows, then what the engine's own files still hold of both.
 
-The sealed key is the one thing that could ever open the rows again, so its whole table is written anew in one transaction: a
-page that was once split may hold a stale copy of a row that `secure_delete` no longer knows of, an emptied table holds none.
-Rows follow ≤ ROWS at a time; between the two events (`safety.destroyed`, `safety.emptied`) the audit counts none of them.
+The sealed key is the one thing that could ever open the rows again, so it has a table of its own, which SQLite writes anew in that
+transaction: a page that was once split may hold a stale copy of a row that `secure_delete` no longer knows of, an emptied
+table holds none. Rows follow ≤ ROWS at a time; between the two events (`safety.destroyed`, `safety.emptied`) the audit counts
+none of them.
 
 What remains: the campaign's body with its counts, the events with pseudonyms and digests, the outbox with pseudonyms. Nobody
 can tell any more whose they were. A backup never holds a campaign's key (copying.py), so none opens them again either.
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 from dispatcher.campaigns import ROWS
 from dispatcher.ledger import Event
 from dispatcher.ledgers.asking import get, move_campaign
-from dispatcher.ledgers.schema import asked, campaigns, links, replies
+from dispatcher.ledgers.schema import asked, campaign_keys, links, replies
 from dispatcher.ledgers.transaction import Transaction
 
 _KEYS = ((asked, asked.c.id), (links, links.c.hash), (replies, replies.c.id))
@@ -26,18 +27,20 @@ _KEYS = ((asked, asked.c.id), (links, links.c.hash), (replies, replies.c.id))
 
 def destroy_key(t: Transaction, campaign: str, expected_version: int, body: Mapping[str, Any], event: Event) -> None:
     """The key and the body that may be kept; nothing if it was done before."""
-    if not get(t.connection, campaign).sealed_key:
+    if get(t.connection, campaign).is_destroyed:
         return
     move_campaign(t, campaign, expected_version, body, event, (), destroyed=campaign)
-    everything = [dict(row) for row in t.connection.execute(_LOCK_ALL).mappings()]
-    for row in everything:
-        if row["id"] == campaign:
-            row["sealed_key"] = b""
-    t.connection.execute(campaigns.delete())
-    t.connection.execute(campaigns.insert(), everything)
+    t.connection.execute(campaign_keys.delete().where(campaign_keys.c.campaign == campaign))
+    if t.connection.dialect.name == "sqlite":
+        _forget_keys(t.connection)
 
 
-_LOCK_ALL = sa.select(campaigns).order_by(campaigns.c.id).with_for_update()
+def _forget_keys(connection: sa.Connection) -> None:
+    """Leave no page of SQLite's behind on which a key stands, but those on which one still has to."""
+    left = [dict(row) for row in connection.execute(sa.select(campaign_keys)).mappings()]
+    connection.execute(campaign_keys.delete())
+    if left:
+        connection.execute(campaign_keys.insert(), left)
 
 
 def take_rows(t: Transaction, campaign: str) -> bool:

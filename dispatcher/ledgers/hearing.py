@@ -19,7 +19,7 @@ from dispatcher.campaigns import KeptReply, NewReply, Taken
 from dispatcher.clock import JST
 from dispatcher.errors import NotFound, StaleHash
 from dispatcher.ledger import Event
-from dispatcher.ledgers.asking import has_key, keep, lock, moved
+from dispatcher.ledgers.asking import is_kept, keep, lock, moved
 from dispatcher.ledgers.chain import digest
 from dispatcher.ledgers.dialect import Row
 from dispatcher.ledgers.schema import among, replies
@@ -42,7 +42,7 @@ def reply(t: Transaction, new: Sequence[NewReply]) -> Sequence[Taken]:
 
 
 def _of_campaign(t: Transaction, campaign: str, new: Sequence[NewReply]) -> Sequence[Taken]:
-    if not has_key(t.connection, campaign):
+    if not is_kept(t.connection, campaign):
         return [Taken.GONE] * len(new)
     # Locked in the order of their ids before anything is looked at, so that two nodes see each other's replies.
     people = {row["id"]: row for row in lock(t, campaign, list({one.person for one in new if one.person}))}

@@ -16,7 +16,7 @@ from dispatcher.ledgers.asking import ASKED, LINK, MOVING, stands
 from dispatcher.ledgers.chain import sha256
 from dispatcher.ledgers.hearing import REPLY
 from dispatcher.ledgers.rosters import PERSON, current
-from dispatcher.ledgers.schema import asked, campaigns, links, replies, roster
+from dispatcher.ledgers.schema import asked, campaign_keys, campaigns, links, replies, roster
 
 Place = tuple[str, int]
 """Node and sequence of an event."""
@@ -93,10 +93,13 @@ def _campaigns(connection: sa.Connection, said: Said) -> Iterator[str]:
         proof = missing.pop(row.id, None)
         if proof is None or (row.version, sha256(row.body)) != (proof["version"], proof["digest"]):
             yield f"campaign {row.id}: not as its last event says"
-        if bool(row.sealed_key) == (row.id in said.destroyed):
-            yield f"campaign {row.id}: its key {'is back' if row.sealed_key else 'is gone without a word'}"
+        if bool(row.is_destroyed) != (row.id in said.destroyed):
+            yield f"campaign {row.id}: destroyed otherwise than the events say"
     for campaign in sorted(missing):
         yield f"campaign {campaign}: gone"
+    back = sa.select(campaign_keys.c.campaign).where(campaign_keys.c.campaign.in_(sorted(said.destroyed)))
+    for campaign in connection.execute(back).scalars():
+        yield f"key of campaign {campaign}: destroyed, and there again"
 
 
 def _people(connection: sa.Connection, said: Said) -> Iterator[str]:

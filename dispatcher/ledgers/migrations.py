@@ -63,10 +63,16 @@ CREATE TABLE campaigns (
     version INTEGER NOT NULL,
     opened_at {moment} NOT NULL,
     body TEXT NOT NULL,
-    sealed_key {bytes} NOT NULL,
+    is_destroyed BOOLEAN NOT NULL,
     node TEXT NOT NULL,
     sequence BIGINT NOT NULL,
     PRIMARY KEY (id)
+)""",
+            """\
+CREATE TABLE campaign_keys (
+    campaign TEXT NOT NULL,
+    sealed {bytes} NOT NULL,
+    PRIMARY KEY (campaign)
 )""",
             """\
 CREATE TABLE asked (

@@ -20,7 +20,7 @@ from dispatcher.errors import Standby, StorageFull
 from dispatcher.ledgers.chain import Head
 from dispatcher.ledgers.dialect import NEWS, Postgres
 from dispatcher.ledgers.opening import Identity, create, take_place
-from dispatcher.ledgers.schema import asked, campaigns, links, replies
+from dispatcher.ledgers.schema import asked, campaign_keys, links, replies
 from dispatcher.ledgers.store import ConnectionLost, Store
 from dispatcher.log import logger
 from dispatcher.model.mode import Mode
@@ -140,14 +140,14 @@ class PostgresStore(Store):
                 await self.clock.sleep(PAUSE_S)
 
     async def forget(self) -> None:
-        """Write the campaigns' table, where the keys stood, anew: dead rows stay in a file until then.
+        """Write the table where the keys stood anew: dead rows stay in a file until then.
 
         What the server keeps beside (its log, archived logs, base backups, standbys) is its operators' to let expire.
         """
         while True:
             connection = await self._connect()
             try:
-                await connection.execute(f"VACUUM (FULL) {campaigns.name}")
+                await connection.execute(f"VACUUM (FULL) {campaign_keys.name}")
                 await connection.execute(f"VACUUM {asked.name}, {replies.name}, {links.name}")
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("ledger.retrying", reason=type(error).__name__)

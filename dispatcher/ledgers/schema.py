@@ -236,8 +236,15 @@ campaigns = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("opened_at", Moment, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
-    sa.Column("sealed_key", sa.LargeBinary, nullable=False),  # in no digest: it must be able to vanish
+    sa.Column("is_destroyed", sa.Boolean, nullable=False),
     *_written_by(),
+)
+
+campaign_keys = sa.Table(
+    "campaign_keys",  # in no digest and in no backup: it must be able to vanish
+    metadata,
+    sa.Column("campaign", sa.Text, primary_key=True),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
 )
 
 asked = sa.Table(
