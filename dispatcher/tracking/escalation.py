@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic
 
-from config.facilities import Facility
 from config.ladders import Ladder, Whom
 from dispatcher.channel import Channel, Recipient, priority_of
 from dispatcher.clock import Clock
@@ -136,17 +135,17 @@ class Escalation(Generic[M]):
 
     def _after_refusal(self, line: FacilityReach, refused: Collection[str]) -> int | None:
         """The contact to be told because one before it refused; None: none did, or none is left."""
-        mails = [on for on in line.media if on.channel == MAIL]
-        is_refused = [
-            on.is_refused or contact_key(line.facility.id, number) in refused for number, on in enumerate(mails)
+        told = {int(on.contact) - 1: on for on in line.media if on.channel == MAIL}
+        after = [
+            number + 1
+            for number, on in told.items()
+            if on.is_refused or contact_key(line.facility.id, number) in refused
         ]
-        is_terminal_refused = any(
-            on.channel == TERMINAL and (on.is_refused or on.contact in refused) for on in line.media
-        )
-        number = len(mails)
-        is_due = bool(is_refused and is_refused[-1]) or (number == 1 and is_terminal_refused)
-        rung = self.ladder.rungs[min(max(number - 1, 0), len(self.ladder.rungs) - 1)]
-        return number if is_due and rung.fallback and number < len(line.facility.mails) else None
+        after += [1 for on in line.media if on.channel == TERMINAL and (on.is_refused or on.contact in refused)]
+        number = max(after, default=0)
+        is_left = 0 < number < len(line.facility.mails) and number not in told
+        rung = self.ladder.rungs[min(number, len(self.ladder.rungs)) - 1]
+        return number if is_left and rung.fallback else None
 
     # -- rungs -------------------------------------------------------------------------------------------------------
 
@@ -161,8 +160,11 @@ class Escalation(Generic[M]):
         """What this rung comes to, kept: whoever has not acknowledged is told by the next contact, or left to the telephone."""
         rung = self.ladder.rungs[number]
         silent = await self.reach.unacknowledged(identifier)
-        contacts = {line.facility.id: _told_by_mail(line) for line in silent} if Whom.NEXT in rung.whom else {}
-        contacts = {id_: n for id_, n in contacts.items() if n < len(_facility(silent, id_).mails)}
+        contacts: dict[str, int] = {}
+        if Whom.NEXT in rung.whom:
+            # By the rung alone and not by who was told so far: after an outage two rungs come due together.
+            contact = sum(Whom.NEXT in each.whom for each in self.ladder.rungs[: number + 1])
+            contacts = {line.facility.id: contact for line in silent if contact < len(line.facility.mails)}
         to_call = tuple(line.facility.id for line in silent) if Whom.STAFF in rung.whom else ()
         climbed = Climbed(contacts, to_call)
         if silent:
@@ -193,15 +195,6 @@ class Escalation(Generic[M]):
                 ]
             )
             self.ledger.wake()
-
-
-def _told_by_mail(line: FacilityReach) -> int:
-    """How many of its mail contacts have been addressed: the number of the next one."""
-    return sum(on.channel == MAIL for on in line.media)
-
-
-def _facility(lines: Iterable[FacilityReach], id_: str) -> Facility:
-    return next(line.facility for line in lines if line.facility.id == id_)
 
 
 def _delivery(alert: Alert[Any], batch: str, kind: str, destinations: Sequence[Destination], cost: int) -> NewDelivery:
