@@ -92,7 +92,7 @@ class City:
                 words.append(self.group_name(group, language))
             else:
                 words += [self._name(q, language) for q in members if q.code in chosen]
-        return ("、" if language.startswith("ja") else ", ").join(words)
+        return ("、" if language.startswith(("ja", "zh")) else ", ").join(words)
 
     def group_name(self, group: str, language: str) -> str:
         """A 大字 in a language: 大沢, 大沢（おおさわ）, Osawa."""

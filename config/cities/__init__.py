@@ -42,8 +42,15 @@ def load(name: str) -> City:
     about = yaml.safe_load((folder / "city.yaml").read_text(encoding="utf-8"))
     code: str = about["code"]
     groups = {
-        group: {"ja": group, "ja-x-easy": f"{group}（{reading}）", "en-US": roman, "en": roman}
-        for group, (reading, roman) in about["groups"].items()
+        group: {
+            "ja": group,
+            "ja-x-easy": f"{group}（{reading}）",
+            "en-US": roman,
+            "en": roman,
+            "zh": chinese,
+            "ko": korean,
+        }
+        for group, (reading, roman, chinese, korean) in about["groups"].items()
     }
     quarters = _quarters(folder / f"{code}-towns-approx.geojson", about["groups"])
     return City(
@@ -78,12 +85,12 @@ def _ring(ring: list[list[float]]) -> tuple[tuple[float, float], ...]:
     return tuple((latitude, longitude) for longitude, latitude in ring)
 
 
-def _quarters(path: Path, groups: dict[str, tuple[str, str]]) -> dict[str, Quarter]:
+def _quarters(path: Path, groups: dict[str, tuple[str, str, str, str]]) -> dict[str, Quarter]:
     quarters: dict[str, Quarter] = {}
     for feature in json.loads(path.read_text(encoding="utf-8"))["features"]:
         about = feature["properties"]
         group, chome = about["ooaza"], about["chome"]
-        reading, roman = groups[group]
+        reading, roman, chinese, korean = groups[group]
         largest = max((polygon[0] for polygon in _polygons(feature["geometry"])), key=len)
         easy = f"{about['name']}（{reading} {_READINGS[chome - 1]}ちょうめ）"
         quarters[feature["id"]] = Quarter(
@@ -94,6 +101,8 @@ def _quarters(path: Path, groups: dict[str, tuple[str, str]]) -> dict[str, Quart
                 "ja-x-easy": easy,
                 "en-US": f"{roman} {chome}-chome",
                 "en": f"{roman} {chome}-chome",
+                "zh": f"{chinese}{_CHOME[chome - 1]}丁目",
+                "ko": f"{korean} {chome}초메",
             },
             latitude=about["lat"],
             longitude=about["lng"],

@@ -19,7 +19,7 @@ from config.document import ConfigError, Node, Problem, read
 
 _HERE = Path(__file__).parent
 FIELDS = ("event", "headline", "description", "instruction", "short")
-LANGUAGES = ("ja", "ja-x-easy", "en-US")
+LANGUAGES = ("ja", "ja-x-easy", "en-US", "zh", "ko")
 PLACEHOLDERS = frozenset({"place", "cause", "shelters", "issued", "next_update", "contact", "sender", "note"})
 NOT_TRANSLATED = frozenset({"note"})
 """Words that staff type in Japanese in the middle of it all: no other language need have them."""

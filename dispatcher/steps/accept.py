@@ -260,7 +260,13 @@ def _wording(
     }
 
 
-_COMMAS: Mapping[str, str] = MappingProxyType({"ja": "、", "ja-x-easy": "、"})
+_COMMAS: Mapping[str, str] = MappingProxyType({"ja": "、", "ja-x-easy": "、", "zh": "、"})
 _NONE: Mapping[str, str] = MappingProxyType(
-    {"ja": "安全な親せき・知人の家", "ja-x-easy": "安全な 家", "en-US": "a safe home of family or friends"}
+    {
+        "ja": "安全な親せき・知人の家",
+        "ja-x-easy": "安全な 家",
+        "en-US": "a safe home of family or friends",
+        "zh": "安全的亲友家",
+        "ko": "안전한 친척이나 지인의 집",
+    }
 )

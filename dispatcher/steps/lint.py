@@ -30,20 +30,20 @@ SHORT = 30
 LEAST: Mapping[str, int] = MappingProxyType({"headline": 5, "description": 4, "instruction": 4})
 """Characters under which a text is a slip of the hand (喜多方市 2023: one character to everyone)."""
 
-_NO_LEVEL = re.compile(r"津波|地震|tsunami|earthquake", re.IGNORECASE)
-_SAID_LEVEL = re.compile(r"(?:レベル|level)\s*(\d)", re.IGNORECASE)
-_NOT_A_DRILL = re.compile(r"訓練(?:では|じゃ)(?:ない|なく|ありません)")
+_NO_LEVEL = re.compile(r"津波|地震|海啸|쓰나미|지진|tsunami|earthquake", re.IGNORECASE)
+_SAID_LEVEL = re.compile(r"(?:レベル|level|警戒级别|경계\s*레벨)\s*(\d)", re.IGNORECASE)
+_NOT_A_DRILL = re.compile(r"訓練(?:では|じゃ)(?:ない|なく|ありません)|(?:不是|并非)演习|훈련이?(?:아닙|아니)")
 _NOT_A_DRILL_EN = re.compile(r"\b(?:not\s+(?:an?|the)|is\s+no)\s+(?:drill|exercise|test)\b", re.IGNORECASE)
-_WAS_A_DRILL = re.compile(r"訓練(?:でした|だった)")
+_WAS_A_DRILL = re.compile(r"訓練(?:でした|だった)|(?<!不)是演习|훈련이?(?:었|였)")
 _WAS_A_DRILL_EN = re.compile(r"\bwas\s+(?:(?:only|just)\s+)?an?\s+(?:drill|exercise|test)\b", re.IGNORECASE)
 _A_DRILL = re.compile(
-    r"訓練(?!では|じゃ)|くんれん|テスト(?:送信|配信|放送|です|メール)|(?:動作|操作|送信|配信)確認|試験(?:送信|配信|放送)"
+    r"訓練(?!では|じゃ)|演习|훈련|くんれん|テスト(?:送信|配信|放送|です|メール)|(?:動作|操作|送信|配信)確認|試験(?:送信|配信|放送)"
 )
 _A_DRILL_EN = re.compile(r"\b(?:drill|exercise|test message|this is (?:only )?a test)\b", re.IGNORECASE)
 _INTERNAL = re.compile(
     r"庁内|部外秘|取扱注意|内部(?:資料|連絡|メモ)|各課|各部|関係者限り|職員(?:各位|あて|宛)|メモ書き|未定稿"
 )
-_ERROR = re.compile(r"誤|間違|まちが|error|mistake|false alarm", re.IGNORECASE)
+_ERROR = re.compile(r"誤|間違|まちが|有误|误报|잘못|오보|오류|error|mistake|false alarm", re.IGNORECASE)
 _UNFILLED = re.compile(r"\{(?!issued\})[a-z_]+\}")
 _BRACKETS = re.compile(r"（[^）]*）|\([^)]*\)")
 _SENTENCE_END = re.compile(r"[。！？!?\n]+")
@@ -179,7 +179,7 @@ def _about_drills(alert: Alert[M], where: str, text: str) -> Iterator[Finding]:
     if alert.status is not Status.ACTUAL and says(_NOT_A_DRILL, _NOT_A_DRILL_EN):
         yield Finding(where, "訓練で「訓練ではない」と言うことはできません (a drill must not say it is none)")
     if alert.status is Status.ACTUAL and (
-        _A_DRILL.search(_tight(text)) or _A_DRILL_EN.search(_NOT_A_DRILL_EN.sub("", text))
+        _A_DRILL.search(_NOT_A_DRILL.sub("", _tight(text))) or _A_DRILL_EN.search(_NOT_A_DRILL_EN.sub("", text))
     ):
         yield Finding(where, "本番の文に訓練・試験のことばがあります。本番では使えません (words of a drill or a test)")
     if _INTERNAL.search(_tight(text)):

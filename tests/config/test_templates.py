@@ -131,7 +131,7 @@ def test_what_a_file_may_not_say_is_refused(folder, old, new, reason):
 
 
 def test_a_cause_that_lacks_a_language_is_refused(tmp_path):
-    (tmp_path / "causes.yaml").write_text("flood: {ja: 氾濫, en-US: flood}\n", encoding="utf-8")
+    (tmp_path / "causes.yaml").write_text("flood: {ja: 氾濫, en-US: flood, zh: 泛滥, ko: 범람}\n", encoding="utf-8")
     with pytest.raises(ConfigError) as refused:
         causes(tmp_path)
     assert str(refused.value) == "causes.yaml:1: flood.ja-x-easy: missing; every message speaks all languages"
