@@ -47,9 +47,9 @@ class Hearing(Generic[M]):
 
     async def look(self, token: str) -> Page | None:
         found = await self._found(token)
-        if found is None:
-            return None
-        row, source, campaign, body, keys = found
+        return None if found is None else self._page(*found)
+
+    def _page(self, row: Asked, source: Source, campaign: Campaign, body: Round, keys: Keys) -> Page:
         case = Case.read(keys.open(row.sealed, row.id))
         whom = SPEAKS.get(source, Whom.RELATIVE)
         asked = question(campaign.id, body, self.mode, row.round, 0, body.rounds[row.round - 1].at, whom)
@@ -66,18 +66,25 @@ class Hearing(Generic[M]):
         saw = source is Source.SELF or details.get("saw") == "yes"
         kept = {name: text for name, text in details.items() if text and name != "saw"}
         reply = Reply(answer, source, saw, medium, self.clock.now(), kept)
-        return await self.look(token) if await self._take(campaign, keys, row, reply) else None
+        return self._page(*found) if await self._take(campaign, keys, row, reply) else None
 
     async def _found(self, token: str) -> tuple[Asked, Source, Campaign, Round, Keys] | None:
         found = await self.campaigns.by_token(hashed(token))
-        if found is None:
+        # Looked for either way: a link of an event that is over costs what one costs that never was.
+        campaign = await self._campaign(found[0].campaign if found else "")
+        if found is None or campaign is None or campaign.is_destroyed:
             return None
         row, whose = found
-        campaign = await self.campaigns.get(row.campaign)
         body = Round.of(campaign)
         if not body.is_open or body.until <= self.clock.now():
             return None
         return row, Source(whose), campaign, body, self.ring.of(campaign)
+
+    async def _campaign(self, campaign: str) -> Campaign | None:
+        try:
+            return await self.campaigns.get(campaign)
+        except NotFound:
+            return None
 
     # -- by a button -------------------------------------------------------------------------------------------------
 
