@@ -45,6 +45,25 @@ class SystemClock:
         await asyncio.sleep(delay_s)  # noqa: TID251 - this is the door that the rule points to
 
 
+class HurriedClock(SystemClock):
+    """The machine's own time, of which people see more than passes: for rehearsals of what takes an hour.
+
+    What is measured and waited for goes on in true seconds: only `now` runs, from the moment on at which it is told to.
+    """
+
+    def __init__(self) -> None:
+        self._rate = 1.0
+        self._since = super().now()
+        self._seen = self._since
+
+    def now(self) -> datetime:
+        return self._seen + (super().now() - self._since) * self._rate
+
+    def hurry(self, rate: float) -> None:
+        """From now on so many times as fast."""
+        self._seen, self._since, self._rate = self.now(), super().now(), rate
+
+
 class ManualClock:
     """A clock that stands still until it is moved: for tests, and for replays at full speed."""
 

@@ -17,10 +17,11 @@ from typing import Any
 
 import uvloop
 
-from dispatcher.clock import SystemClock
+from dispatcher.clock import HurriedClock, SystemClock
 from dispatcher.staff.accounts import Accounts
 from dispatcher.staff.cli import say
 from dispatcher.staff.cli.command import output, whole
+from drills import safety
 from drills.staff import Board, Issued, is_settled, since_ms
 from drills.stage import Stage, stage
 from drills.world import World
@@ -47,13 +48,19 @@ class _Command:
             "demo",
             help="one evacuation order through every medium, on this machine alone",
             description=__doc__,
-            epilog="examples:\n  todoke demo\n  todoke demo --once -o json --keep out\n  todoke demo --once --retract",
+            epilog="examples:\n  todoke demo\n  todoke demo --once -o json --keep out\n  todoke demo --once --retract\n"
+            "  todoke demo --once --safety -o json --keep out",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         parser.add_argument(
             "--once", action="store_true", help="end when all is settled, instead of staying up until Ctrl-C"
         )
         parser.add_argument("--retract", action="store_true", help="go on to retract the order")
+        parser.add_argument(
+            "--safety",
+            action="store_true",
+            help="also ask the residents whether they are safe, an hour in half a minute",
+        )
         parser.add_argument(
             "--keep", type=Path, metavar="DIR", help="write what each receiver got to DIR/received/<kind>/"
         )
@@ -77,8 +84,14 @@ async def _demo(args: argparse.Namespace, state: Path) -> int:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with stage(state, args.seed) as city:
+    clock = HurriedClock()
+    async with stage(state, args.seed, clock=clock, has_residents=args.safety) as city:
         summary, exit_code = await _play(city, retract=args.retract, is_quiet=args.output != "table")
+        if city.residents is not None:
+            summary["safety"] = await safety.ask(city, city.residents, clock, summary["alert"]["identifier"])
+            exit_code = exit_code or (TIMED_OUT if summary["safety"]["lost"] else 0)
+            if args.keep:
+                await city.residents.keep(args.keep / "received" / "residents")
         if args.keep:
             for kind, world in city.worlds.items():
                 folder = args.keep / "received" / kind

@@ -155,7 +155,9 @@ class Letter:
         """The mail for one reader of the list, lines ended by CRLF."""
         link = sender.unsubscribe(address)
         label = _in(language, _LEAVE) or _labels(language)[-1]
-        return self._filled(address, sender.message_id(identifier, address), link, _end(label, link, language))
+        return self._filled(
+            address, sender.message_id(identifier, address), link, _base64_lines(_end(label, link, language))
+        )
 
     def to_one(self, recipient: Recipient, identifier: str, sender: Sender) -> bytes:
         """The mail for one person or facility: their own link is its end, and there is no list to leave.
@@ -163,7 +165,8 @@ class Letter:
         Its Message-ID is made of the key, because a family may share an address and each of them is asked.
         """
         label = _in(recipient.language, _OWN) or _OWN["en"]
-        end = _end(label, recipient.link, recipient.language) if recipient.link else b""
+        # More may follow it: whole lines.
+        end = _base64_lines(_padded(_end(label, recipient.link, recipient.language))) if recipient.link else b""
         return self._unlisted._filled(  # noqa: SLF001 - a letter of its own
             recipient.address, sender.message_id(identifier, recipient.address, recipient.key), "", end
         )
@@ -210,7 +213,8 @@ def write(alert: Alert[object], language: str, sender: Sender, banner: str) -> L
 def ask(question: Question[object], language: str, sender: Sender) -> Letter:
     """The template of a question whose reader prefers this language; `to_one` fills it in, with the link to answer by."""
     asked = sorted(question.said, key=lambda asking: asking.language != language)
-    text = "\r\n\r\n――――――――\r\n\r\n".join("\r\n".join(asking_lines(asking)) for asking in asked) + "\r\n"
+    own, *others = ["\r\n".join(asking_lines(asking)) + "\r\n" for asking in asked]
+    text = "".join(f"\r\n――――――――\r\n\r\n{other}" for other in others)
     headers = [
         ("From", f"{_encoded(sender.name, 'From')} <{sender.address}>"),
         ("To", f"<{TO.decode()}>"),
@@ -224,7 +228,9 @@ def ask(question: Question[object], language: str, sender: Sender) -> Letter:
         ("Content-Transfer-Encoding", "base64"),
     ]
     head = "".join(f"{name}: {value}\r\n" for name, value in headers) + "\r\n"
-    return Letter(head.encode("ascii") + _base64_lines(_padded(text.encode())) + PERSONAL)
+    # The link stands under one's own language, where it is seen without scrolling.
+    body = _base64_lines(_padded(own.encode())) + PERSONAL + _base64_lines(text.encode())
+    return Letter(head.encode("ascii") + body)
 
 
 def asking_lines(asking: Asking) -> Iterator[str]:
@@ -304,7 +310,7 @@ def _in(language: str, words: Mapping[str, str]) -> str | None:
 
 def _end(label: str, link: str, language: str) -> bytes:
     separator = "：" if language.startswith(("ja", "zh")) else ": "
-    return _base64_lines(f"\r\n{label}{separator}\r\n{link}\r\n".encode())
+    return f"\r\n{label}{separator}\r\n{link}\r\n".encode()
 
 
 def _encoded(text: str, header: str) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from channels.ip_terminal.endpoint import ConnectionLimits, Endpoint, Health
-from channels.ip_terminal.notice import KEY_BYTES, LARGEST_NOTICE_BYTES, Notice, Signer, Words
+from channels.ip_terminal.notice import ASK, KEY_BYTES, LARGEST_NOTICE_BYTES, Notice, Signer, Words
 from channels.ip_terminal.register import BadRegister, Register, read
 from config.document import ConfigError, Problem
 from config.marks import LISTENS, OURS, PRIVATE
@@ -39,8 +39,6 @@ from dispatcher.model.question import Question
 from dispatcher.model.rendering import Part, Rendering, Text
 
 NOTICE = "notice.json"
-ASK = "ask"
-"""What a question says of itself where an alert says its verb."""
 LONGEST_LIFE = timedelta(hours=24)
 """Of a notice whose alert does not say when it ends."""
 

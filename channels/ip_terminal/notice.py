@@ -31,6 +31,8 @@ LARGEST_NOTICE_BYTES: Final = 65_536
 MOST_SIGNATURES: Final = 5
 """On one notice: the current key's, and those of the keys that it replaced."""
 LARGEST_RECEIPT_BYTES: Final = 1_024
+ASK: Final = "ask"
+"""What a question says of itself where an alert says its verb."""
 BUTTONS: Final = ("safe", "injured", "rescue")
 """無事, けが, 助けて: what the labels of a question are named by, and what an answer says (State)."""
 LONGEST_ID: Final = 200

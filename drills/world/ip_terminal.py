@@ -45,35 +45,32 @@ class World:
         self._seed = chance.randbytes(KEY_BYTES)
         trust = Signer(self._seed).public
         shelters = [facility for facility in city.facilities if facility.kind == SHELTER]
+        self._trust, self._chance, self._clock = trust, chance, clock
         for number, shelter in enumerate(shelters, 1):
-            tid, password, mac_key = f"T{number:04d}", chance.randbytes(16).hex(), chance.randbytes(KEY_BYTES)
-            self.places[tid] = shelter.name
-            self._registered.append(
-                Registered(
-                    tid,
-                    shelter.name,
-                    shelter.address,
-                    shelter.quarter,
-                    ("welfare",) if shelter.is_welfare else (),
-                    password_hash(tid, password.encode()),
-                    mac_key,
-                )
-            )
-            terminal = Terminal(
-                "127.0.0.1",
-                self._port,
-                tid=tid,
-                password=password,
-                mac_key=mac_key,
-                trust=trust,
-                version=5 if number % 2 else 4,
-                clock=clock,
-                on_change=self._note,
-                auto_acknowledge_s=chance.uniform(QUICKEST_S, SLOWEST_S),
-            )
-            self.terminals[tid] = terminal
+            groups = ("welfare",) if shelter.is_welfare else ()
+            self.install(f"T{number:04d}", shelter.name, shelter.address, shelter.quarter, groups)
         self._group = asyncio.TaskGroup()
         self._running: list[asyncio.Task[None]] = []
+
+    def install(self, tid: str, name: str, address: str, quarter: str, groups: tuple[str, ...] = ()) -> None:
+        """One terminal more; before the world is opened."""
+        password, mac_key = self._chance.randbytes(16).hex(), self._chance.randbytes(KEY_BYTES)
+        self.places[tid] = name
+        self._registered.append(
+            Registered(tid, name, address, quarter, groups, password_hash(tid, password.encode()), mac_key)
+        )
+        self.terminals[tid] = Terminal(
+            "127.0.0.1",
+            self._port,
+            tid=tid,
+            password=password,
+            mac_key=mac_key,
+            trust=self._trust,
+            version=5 if len(self._registered) % 2 else 4,
+            clock=self._clock,
+            on_change=self._note,
+            auto_acknowledge_s=self._chance.uniform(QUICKEST_S, SLOWEST_S),
+        )
 
     async def __aenter__(self) -> Self:
         write(self._register_file, self._registered)

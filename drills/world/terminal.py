@@ -16,7 +16,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
-from channels.ip_terminal.notice import LARGEST_NOTICE_BYTES, ROOT, State, TerminalReceipt, Up, topic_of
+from channels.ip_terminal.notice import ANSWERS, ASK, LARGEST_NOTICE_BYTES, ROOT, State, TerminalReceipt, Up, topic_of
 from channels.ip_terminal.packets import (
     TERMINAL_READS,
     ConnAck,
@@ -95,8 +95,8 @@ class Terminal:
         self.player = Player(trust, self._clock.now, status)
         self._counter = 0
         self._packet_id = 0
-        self._unacknowledged: dict[int, bytes] = {}
-        """Receipts on their way, by packet id: sent again on the next connection."""
+        self._unacknowledged: dict[int, tuple[Up, bytes]] = {}
+        """Receipts and answers on their way, by packet id: sent again on the next connection."""
         self._comes_up = asyncio.Event()
         """Something else is on the screen now."""
         self._writer: asyncio.StreamWriter | None = None
@@ -149,6 +149,17 @@ class Terminal:
         self._answer(mid, State.ACKNOWLEDGED)
         self._on_change(self)
 
+    def say(self, state: State, mid: str | None = None) -> bool:
+        """Somebody presses 無事, けが or 助けて, for the last question or for this one; False: nothing asks here."""
+        asked = [p for p in self.player.kept if p.notice.verb == ASK and mid in {None, p.notice.mid}]
+        if not asked or not self.player.holds(asked[0]):
+            return False
+        self.player.acknowledge(asked[0].notice.mid)
+        self._comes_up.set()
+        self._answer(asked[0].notice.mid, state)
+        self._on_change(self)
+        return True
+
     # -- the line --------------------------------------------------------------------------------------------------
 
     async def _session(self, people: asyncio.TaskGroup) -> None:
@@ -163,8 +174,8 @@ class Terminal:
             self._on_change(self)
             self._send(Publish(Up.STATE.topic(self.tid), b"online", retain=True))
             again, self._unacknowledged = self._unacknowledged, {}
-            for payload in again.values():
-                self._publish(payload)
+            for up, payload in again.values():
+                self._publish(up, payload)
             for packet in early:
                 self._take(packet, people)
             await self._listen(reader, decoder, people)
@@ -241,10 +252,10 @@ class Terminal:
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(encode(packet, self._version))
 
-    def _publish(self, payload: bytes) -> None:
+    def _publish(self, up: Up, payload: bytes) -> None:
         packet_id = self._next_id()
-        self._unacknowledged[packet_id] = payload
-        self._send(Publish(Up.RECEIPT.topic(self.tid), payload, qos=1, packet_id=packet_id))
+        self._unacknowledged[packet_id] = (up, payload)
+        self._send(Publish(up.topic(self.tid), payload, qos=1, packet_id=packet_id))
 
     def _next_id(self) -> int:
         self._packet_id = self._packet_id % 65_535 + 1
@@ -268,7 +279,7 @@ class Terminal:
         self._answer(mid, State.DISPLAYED)
         if self.player.current is playing:
             self._comes_up.set()
-        if self.auto_acknowledge_s is not None:
+        if self.auto_acknowledge_s is not None and playing.notice.verb != ASK:
             people.create_task(self._press(mid, self.auto_acknowledge_s))
         self._on_change(self)
         return Reason.SUCCESS
@@ -292,7 +303,8 @@ class Terminal:
         self._counter += 1
         at = self._clock.now()
         self._keep(self.answered, {"at": at.isoformat(), "mid": mid, "state": state.value})
-        self._publish(TerminalReceipt(mid, self.tid, state, at, self._counter).seal(self._mac_key))
+        sealed = TerminalReceipt(mid, self.tid, state, at, self._counter).seal(self._mac_key)
+        self._publish(Up.ANSWER if state in ANSWERS else Up.RECEIPT, sealed)
 
     def _now(self) -> str:
         return self._clock.now().isoformat()
