@@ -7,7 +7,7 @@ A rule that stands in a door can be walked around through another door; here it 
     notebook.py    saved areas, field reports, what was done by hand, forms half written
     reaching.py    facilities, and who has been reached by name
     asking.py      whether residents are asked      rounds.py   how many answered what      welfare.py   residents by name
-    shelters.py    what each shelter is now
+    shelters.py    what each shelter is now    mailing.py    the list of registered mail
     desk.py        who is asking, and what may go out now: 再送, media closed and opened, 停止中
 
 Source: design.md §3, §9; dispatcher/staff/rules.py is the table of who may do what.
@@ -23,9 +23,9 @@ from dispatcher.model.draft import Draft
 from dispatcher.model.mode import M
 from dispatcher.staff.boards import Board, Boards
 from dispatcher.staff.gates import NODE, Closed, Gates
+from dispatcher.staff.mailing import Mailing
 from dispatcher.staff.messages import Messages
 from dispatcher.staff.notebook import Notebook
-from dispatcher.staff.reaching import Reaching
 from dispatcher.staff.rules import Act
 from dispatcher.staff.seat import Factors
 from dispatcher.staff.sessions import Person
@@ -35,7 +35,7 @@ from dispatcher.staff.welfare import Welfare
 __all__ = ["Board", "Desk", "as_json"]
 
 
-class Desk(Messages[M], Boards[M], Notebook[M], Reaching[M], ShelterDesk[M], Welfare[M]):
+class Desk(Messages[M], Boards[M], Notebook[M], ShelterDesk[M], Welfare[M], Mailing[M]):
     """The desk of one node."""
 
     def rehearsing(self, ledger: Ledger, factors: Factors) -> "Desk[M]":

@@ -18,6 +18,7 @@ from dispatcher.model.question import Kind
 from dispatcher.staff.asking import Asking, is_welfare
 from dispatcher.staff.cases import COHORTS, OPEN
 from dispatcher.staff.counting import HIDDEN_BELOW, Figure, exact, hidden, summed
+from dispatcher.staff.reaching import Reaching
 from dispatcher.staff.rules import Act
 from dispatcher.staff.sessions import Person
 from dispatcher.tracking.caring import Cell
@@ -59,7 +60,7 @@ class Overview:
         return self.closed_at is None
 
 
-class Rounds(Asking[M]):
+class Rounds(Asking[M], Reaching[M]):
     """The part of the desk that counts residents."""
 
     async def campaigns(self, by: Person, language: str = "ja") -> Sequence[Overview]:
@@ -102,9 +103,14 @@ class Rounds(Asking[M]):
             figures=_sums(seen),
             quarters=seen,
             cohorts=_rows(cells, lambda cell: cell.cohort, COHORTS, exact),
-            facilities=_rows([c for c in cells if c.facility], lambda cell: cell.facility, {}, exact),
+            facilities=_rows(
+                [c for c in cells if c.facility], lambda cell: cell.facility, self._facility_names(), exact
+            ),
             sealed_urgent=sum(c.count for c in cells if c.is_restricted and _is_urgent(c)),
         )
+
+    def _facility_names(self) -> Mapping[str, str]:
+        return {facility.id: facility.name for facility in self._reached.known().values()}
 
 
 def _sums(rows: Sequence[Row]) -> Mapping[str, Figure]:

@@ -77,6 +77,8 @@ class Act(StrEnum):
     ROSTER = "roster"
     EXPORT = "export"
     """Hand over people's states as PFIF, or take over another's."""
+    MAIL_LIST = "mail-list"
+    """Take the list of registered mail out, or lift what stopped an address."""
     RELEASE = "release"
     """災対法49条の11第3項: ask for the roster to be shown to supporters without consent, or end it."""
 
@@ -125,6 +127,7 @@ WORDS: Mapping[Act, str] = MappingProxyType(
         Act.ROSTER: "名簿の取込み",
         Act.EXPORT: "安否情報の受渡し",
         Act.RELEASE: "同意なしの名簿提供",
+        Act.MAIL_LIST: "登録メールの名簿",
     }
 )
 STATE_WORDS: Mapping[State, str] = MappingProxyType(
@@ -184,6 +187,7 @@ _ANYTIME: Mapping[Act, Rule] = {
     _A.ROSTER: Rule(_WELFARE),
     _A.EXPORT: Rule(_WELFARE, (_N.REASON,)),
     _A.RELEASE: Rule(_WELFARE | _APPROVERS, (_N.REASON,)),
+    _A.MAIL_LIST: Rule(frozenset({_R.ADMIN}), (_N.REASON,)),
 }
 """Asked of the node, whatever state a message is in."""
 

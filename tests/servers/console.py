@@ -156,11 +156,18 @@ class Console:
 
 @asynccontextmanager
 async def console(
-    folder: Path, *, mode: str = "drill", website: Mapping[str, Any] | None = None, host: str = "127.0.0.1", **more: Any
+    folder: Path,
+    *,
+    mode: str = "drill",
+    website: Mapping[str, Any] | None = None,
+    host: str = "127.0.0.1",
+    also: Mapping[str, list[str]] | None = None,
+    **more: Any,
 ) -> AsyncIterator[Console]:
     """Inside `async with`, headquarters is open. `website`: what its settings say instead of a site that works.
 
-    `host` is what browsers call it: passkeys need a name. `more` is what else the site file says.
+    `host` is what browsers call it: passkeys need a name. `also`: other roles of the two
+    people, `more` is what else the site file says.
     """
     public, door = f"127.0.0.1:{free_port()}", f"{host}:{free_port()}"
     tokens = {name: new_token()[1] for name in (WRITER, APPROVER)}
@@ -185,7 +192,7 @@ async def console(
         # The first two are founded at the machine, with passwords that cost little to check.
         accounts = Accounts(running.ledger, SystemClock(), mode, passwords=Passwords(CHEAPEST))
         apps, codes = {}, {}
-        for name, roles in ROLES.items():
+        for name, roles in {**ROLES, **(also or {})}.items():
             enrolling, enrolled = await accounts.at_machine.found(name, roles, PASSWORD)
             apps[name], codes[name] = enrolling.secret, list(enrolled.recovery_codes)
         yield Console(f"http://{door}", running, accounts, apps, codes)

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dispatcher.staff.sessions import Person
+from dispatcher.tracking.caring import Wish
 from dispatcher.tracking.confirmation import ROOM, Confirmation
 from dispatcher.tracking.confirmation.case import Case
-from tests.servers.console import until
+from tests.servers.console import APPROVER, until
 
 WELFARE, VIEWER = Person("職員0007", ("welfare",)), Person("職員0008", ("viewer",))
+ALSO = {APPROVER: ["admin", "approver", "welfare"]}
+"""Of a console whose second person knows residents."""
 QUARTERS = ("132040301", "132040302")
 """大沢一丁目, 大沢二丁目."""
 HIDDEN = Case(
@@ -65,8 +68,6 @@ class Residents:
             return sum(cell.count for cell in await self.loop.cells(campaign)) == len(self.people)
 
         await until(written, "everybody is written down")
-        from dispatcher.tracking.caring import Wish
-
         self.ids = {each.name: each.id async for each in self.loop.people(campaign, Wish())}
         return campaign
 

@@ -16,7 +16,7 @@ COLUMNS = (
     ("hurt", "けが"),
     ("silent", "返事なし"),
     ("conflict", "食い違い"),
-    ("visiting", "訪問中"),
+    ("visiting", "訪ねる人"),
     ("ok", "無事"),
     ("asked", "尋ねた"),
 )

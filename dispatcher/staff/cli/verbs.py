@@ -3,7 +3,7 @@
     drafting.py   a message, from the first word to the key that sends     keeping.py    areas, by hand, reports
     watching.py   the board, now and then; what happened                   people.py     tokens, sessions, proposals
     switching.py  media and the node, open and closed                      applying.py   what a file declares
-    shelters.py   what each shelter is now
+    shelters.py   what each shelter is now                           mailing.py    the list of registered mail
 
 The node holds every rule; these commands ask it over its API (dispatcher/staff/api) with the person's own token.
 
@@ -16,6 +16,7 @@ from dispatcher.staff.cli import (
     applying,
     drafting,
     keeping,
+    mailing,
     people,
     reaching,
     safety,
@@ -27,5 +28,5 @@ from dispatcher.staff.cli import (
 
 def add(commands: Any) -> None:
     """Register every staff command."""
-    for room in (drafting, watching, switching, keeping, shelters, reaching, safety, people, applying):
+    for room in (drafting, watching, switching, keeping, shelters, reaching, safety, mailing, people, applying):
         room.add(commands)

@@ -1,0 +1,128 @@
+"""The pages of 安否 as a browser draws them: for everybody's use, at a desk and on a phone, in both languages, light.
+
+Pictures of each are kept under out/screens/, for people to look at.
+"""
+
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import async_playwright
+
+from dispatcher.model.campaign import Answer
+from dispatcher.staff.asking import Went
+from dispatcher.staff.cases import Said
+from dispatcher.tracking.answering import Reported
+from tests.servers.console import APPROVER, PASSWORD, WRITER, console
+from tests.servers.residents import ALSO, HIDDEN, QUARTERS, WELFARE, residents
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+SCREENS = Path(__file__).parents[3] / "out" / "screens"
+WIDE, NARROW, HEIGHT, HIGHEST = 1280, 390, 844, 6000
+HEAVIEST_BYTES = 40 * 1024
+PAGES = {
+    "safety": "/safety",
+    "campaign": "/safety/{campaign}",
+    "case": "/safety/{campaign}/people/{person}",
+    "visits": "/safety/{campaign}/visits",
+    "sealed": "/safety/{campaign}/sealed",
+    "unmatched": "/safety/{campaign}/reports",
+    "facilities": "/alerts/{alert}/facilities",
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def night(tmp_path_factory):
+    """A round about an alert, with answers of every kind; and a browser."""
+    async with console(tmp_path_factory.mktemp("pages"), also=ALSO) as room:
+        city, desk = residents(room.node), room.node.desk
+        alert = await room.issued(areas=("大沢一丁目", "大沢二丁目"))
+        campaign = await city.asked(alert)
+        for name, answer, source in (
+            ("住民0001", "help", "self"),
+            ("住民0002", "hurt", "relative"),
+            ("住民0003", "ok", "self"),
+            ("住民0004", "help", "self"),
+            ("住民0004", "ok", "relative"),
+            (HIDDEN.name, "help", "self"),
+        ):
+            said = Said(answer, source, saw=False, text="二階にいます" if answer == "help" else "")
+            await desk.answer_for(WELFARE, campaign, city.ids[name], said)
+        await desk.take_on(WELFARE, campaign, city.ids["住民0002"])
+        reported = Reported(
+            "r1", Answer.HURT, False, "website", room.node.path.clock.now(), "住民0005", details={"note": "腕"}
+        )
+        await city.loop.answering.report(reported)
+        went: Went = await desk.ask(await room.person(APPROVER), about="", quarters=QUARTERS, kind="watch")
+        async with async_playwright() as drives:
+            browser = await drives.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+            names = {"campaign": campaign, "person": city.ids["住民0004"], "alert": alert}
+            yield room, browser, names
+            await browser.close()
+        assert went.waits_as
+
+
+async def signed_in(room, browser, name):
+    session = await room.accounts.sign_in(name, PASSWORD, room.codes[name].pop(), "127.0.0.1", "test")
+    context = await browser.new_context(viewport={"width": WIDE, "height": HEIGHT})
+    await context.add_cookies([{"name": "todoke-loopback", "value": session.token, "url": room.url}])
+    return await context.new_page()
+
+
+async def see_no_violation(page):
+    found = (await Axe().run(page, options={"resultTypes": ["violations"]})).response["violations"]
+    assert not found, [
+        (rule["id"], node["html"][:200], node["failureSummary"]) for rule in found for node in rule["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("name", PAGES)
+async def test_a_page_of_residents_is_for_everybody_and_light(night, name):
+    room, browser, names = night
+    page = await signed_in(room, browser, APPROVER)
+    heavy = []
+    page.on("response", lambda answer: heavy.append(answer) if answer.request.resource_type == "document" else None)
+    await page.goto(room.url + PAGES[name].format(**names))
+    assert int(heavy[0].headers["content-length"]) <= HEAVIEST_BYTES
+    assert heavy[0].status == 200
+    await see_no_violation(page)
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    for width in (WIDE, NARROW):
+        await page.set_viewport_size({"width": width, "height": HEIGHT})
+        height = await page.evaluate("document.scrollingElement.scrollHeight")
+        await page.set_viewport_size({"width": width, "height": min(height, HIGHEST)})
+        await page.screenshot(path=SCREENS / f"welfare-{name}-{width}.png")
+        assert await page.evaluate("document.scrollingElement.scrollWidth") <= width
+    await page.goto(room.url + PAGES[name].format(**names) + "?lang=en")
+    await see_no_violation(page)
+    await page.context.close()
+
+
+async def test_a_welfare_officer_answers_for_somebody_without_a_script_and_a_search_needs_a_reason(night):
+    room, _, names = night
+    async with room.signed_in(APPROVER) as browser:
+        page = await browser.get(f"/safety/{names['campaign']}")
+        assert "まだだれも動いていません" in page.words
+        refused = await browser.send(page, f"/safety/{names['campaign']}/search", _words="住民0006", reason="")
+        assert refused.status == 422
+        assert "見る理由を選んでください" in refused.words
+        found = await browser.send(page, f"/safety/{names['campaign']}/search", _words="住民0006", reason="called")
+        assert "住民0006" in found.words
+        (link,) = [a for a in found.tree.xpath("//main//td//a/@href") if "/people/" in a]
+        case = await browser.get(link)
+        done = await browser.send(case, f"{link}/answer", answer="ok", source="self", saw="1")
+        assert "無事" in done.words
+        wrong = await browser.post(f"{link}/answer", {**case.form(f"{link}/answer"), "answer": "fine"})
+        assert wrong.status == 422
+
+
+async def test_somebody_else_sees_counts_and_nobody_by_name(night):
+    room, browser, names = night
+    page = await signed_in(room, browser, WRITER)
+    await page.goto(room.url + f"/safety/{names['campaign']}")
+    text = await page.inner_text("main")
+    assert "5未満" in text
+    assert "住民0001" not in text
+    await page.screenshot(path=SCREENS / "welfare-others-1280.png", full_page=True)
+    await page.context.close()
