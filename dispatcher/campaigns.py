@@ -205,6 +205,8 @@ class RosterRow:
     """Code of the common ID under the site's key."""
     quarter: str
     """Code of the quarter under the site's key."""
+    household: str
+    """Code of the household; "" for somebody who lives alone."""
     digest: str
     """Of what is sealed, keyed: two imports are compared by it without opening anything."""
     sealed: bytes = field(repr=False)
@@ -362,3 +364,7 @@ class Campaigns(ABC):
     @abstractmethod
     async def roster_rows(self, pids: Sequence[str]) -> Sequence[RosterRow]:
         """Those of these people that there are, in no order."""
+
+    @abstractmethod
+    async def roster_households(self, households: Sequence[str]) -> Sequence[RosterRow]:
+        """Everybody of these households, by their codes, in no order."""

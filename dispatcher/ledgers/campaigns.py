@@ -192,6 +192,9 @@ class SqlCampaigns(Campaigns):
     async def roster_rows(self, pids: Sequence[str]) -> Sequence[RosterRow]:
         return await self._store.read(partial(rosters.some, pids=pids))
 
+    async def roster_households(self, households: Sequence[str]) -> Sequence[RosterRow]:
+        return await self._store.read(partial(rosters.households, codes=households))
+
 
 def _require_few(people: Sequence[Any]) -> None:
     if len(people) > ROWS:

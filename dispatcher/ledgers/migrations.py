@@ -130,12 +130,14 @@ CREATE TABLE roster (
     generation INTEGER NOT NULL,
     pid TEXT NOT NULL,
     quarter TEXT NOT NULL,
+    household TEXT NOT NULL,
     digest TEXT NOT NULL,
     node TEXT NOT NULL,
     sequence BIGINT NOT NULL,
     sealed {bytes} NOT NULL,
     PRIMARY KEY (generation, pid)
 )""",
+            "CREATE INDEX roster_household ON roster (generation, household)",
         ),
     ),
 )

@@ -180,3 +180,6 @@ class RehearsedCampaigns(Campaigns):
 
     async def roster_rows(self, pids: Sequence[str]) -> Sequence[RosterRow]:
         return await self._real.roster_rows(pids)
+
+    async def roster_households(self, households: Sequence[str]) -> Sequence[RosterRow]:
+        return await self._real.roster_households(households)

@@ -21,7 +21,7 @@ from dispatcher.ledgers.chain import digest
 from dispatcher.ledgers.schema import among, roster
 from dispatcher.ledgers.transaction import Transaction
 
-PERSON = ("generation", "pid", "quarter", "digest", "sealed")
+PERSON = ("generation", "pid", "quarter", "household", "digest", "sealed")
 """What the event that wrote the row vouches for."""
 KIND, KEY = "roster", "current"
 _person = itemgetter(*PERSON)
@@ -35,8 +35,15 @@ def new_generation() -> int:
 def write_part(t: Transaction, generation: int, rows: Sequence[RosterRow]) -> None:
     """≤ ROWS people of a generation that does not hold yet."""
     written = [
-        {"generation": generation, "pid": r.pid, "quarter": r.quarter, "digest": r.digest, "sealed": r.sealed}
-        for r in rows
+        {
+            "generation": generation,
+            "pid": row.pid,
+            "quarter": row.quarter,
+            "household": row.household,
+            "digest": row.digest,
+            "sealed": row.sealed,
+        }
+        for row in rows
     ]
     added = t.add_new(roster, written, within=("generation", "pid"))
     proof = {"generation": generation, "count": len(added), "digest": digest(map(_person, added))}
@@ -90,5 +97,16 @@ def some(connection: sa.Connection, pids: Sequence[str]) -> Sequence[RosterRow]:
 _SOME = sa.select(roster).where(roster.c.generation == sa.bindparam("generation"), among(roster.c.pid, "pids"))
 
 
+def households(connection: sa.Connection, codes: Sequence[str]) -> Sequence[RosterRow]:
+    """As Campaigns.roster_households."""
+    of = {"generation": current(connection)[1], "households": [code for code in codes if code]}
+    return [_as_row(row) for row in connection.execute(_HOUSEHOLDS, of)]
+
+
+_HOUSEHOLDS = sa.select(roster).where(
+    roster.c.generation == sa.bindparam("generation"), among(roster.c.household, "households")
+)
+
+
 def _as_row(row: Any) -> RosterRow:
-    return RosterRow(row.pid, row.quarter, row.digest, bytes(row.sealed))
+    return RosterRow(row.pid, row.quarter, row.household, row.digest, bytes(row.sealed))

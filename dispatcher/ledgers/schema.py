@@ -301,10 +301,13 @@ roster = sa.Table(
     sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("pid", sa.Text, primary_key=True),
     sa.Column("quarter", sa.Text, nullable=False),
+    sa.Column("household", sa.Text, nullable=False),
     sa.Column("digest", sa.Text, nullable=False),
     *_written_by(),
     sa.Column("sealed", sa.LargeBinary, nullable=False),
 )
+
+sa.Index("roster_household", roster.c.generation, roster.c.household)
 
 
 class _Many(sa.types.TypeDecorator[Sequence[Any]]):

@@ -80,7 +80,8 @@ async def roster_of(*rows: RosterRow) -> AsyncIterator[RosterRow]:
 
 
 def citizen(n: int, generation: str = "a") -> RosterRow:
-    return RosterRow(f"pid{n:05d}", f"q{n % 3}", f"{generation}{n}", f"sealed {generation} {n}".encode())
+    household = f"h{n // 3}" if n % 3 else ""
+    return RosterRow(f"pid{n:05d}", f"q{n % 3}", household, f"{generation}{n}", f"sealed {generation} {n}".encode())
 
 
 ALTERED = (
@@ -304,6 +305,10 @@ class CampaignsContract(ABC):
         assert [row async for row in campaigns.roster()] == new
         assert [row async for row in campaigns.roster(["q2"])] == [row for row in new if row.quarter == "q2"]
         assert await campaigns.roster_rows(["pid00002", "pid00003"]) == [citizen(2, "c")]
+        assert sorted(row.pid for row in await campaigns.roster_households(["h1", "h2", ""])) == [
+            "pid00004",
+            "pid00008",
+        ]
         assert await ledger.verify() == []
 
     async def test_of_two_who_import_at_once_nobody_gets_a_mixture(self, ledger: Ledger) -> None:

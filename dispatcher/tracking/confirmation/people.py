@@ -37,12 +37,16 @@ class People:
             yield each
 
     async def _cases(self, people: Sequence[Person]) -> Sequence[tuple[str, Case]]:
-        named = {one for person in people for one in (*person.guardians, *person.supporters, person.household) if one}
+        named = {one for person in people for one in (*person.guardians, *person.supporters) if one}
         others = await self.roster.some(named) if named else {}
-        return [(self.roster.pid(person.person_id), _case(person, others)) for person in people]
+        homes = await self.roster.households({person.household for person in people})
+        return [
+            (self.roster.pid(person.person_id), _case(person, others, homes.get(person.household, ())))
+            for person in people
+        ]
 
 
-def _case(person: Person, others: Mapping[str, Person]) -> Case:
+def _case(person: Person, others: Mapping[str, Person], home: Sequence[Person]) -> Case:
     return Case(
         name=person.name,
         kana=person.kana,
@@ -56,19 +60,20 @@ def _case(person: Person, others: Mapping[str, Person]) -> Case:
         note=person.note,
         has_consented=person.consent,
         is_restricted=person.restricted,
-        contacts=tuple(_contacts(person, others)),
+        contacts=tuple(_contacts(person, others, home)),
     )
 
 
-def _contacts(person: Person, others: Mapping[str, Person]) -> Iterator[Contact]:
+def _contacts(person: Person, others: Mapping[str, Person], home: Sequence[Person]) -> Iterator[Contact]:
     yield from _of(person, Whom.SELF)
     for guardian in person.guardians:
         if guardian in others:
             yield from _of(others[guardian], Whom.GUARDIAN)
     if person.restricted:
         return
-    if person.household != person.person_id and person.household in others:
-        yield from _of(others[person.household], Whom.HOUSEHOLD)
+    for member in home:
+        if member.person_id not in {person.person_id, *person.guardians}:
+            yield from _of(member, Whom.HOUSEHOLD)
     for mail in person.relative_mails:
         yield Contact(Whom.RELATIVE, MAIL, mail, person.language)
     for supporter in person.supporters if person.consent else ():

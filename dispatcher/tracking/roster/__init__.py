@@ -82,6 +82,16 @@ class Roster:
                 found[person.person_id] = person
         return found
 
+    async def households(self, heads: Collection[str]) -> Mapping[str, Sequence[Person]]:
+        """By the common ID of its head, everybody of each of these households."""
+        asked = sorted({self._seal.household(head) for head in heads if head})
+        found: dict[str, list[Person]] = {}
+        for start in range(0, len(asked), ROWS):
+            for row in await self._campaigns.roster_households(asked[start : start + ROWS]):
+                person = self._seal.open(row)
+                found.setdefault(person.household, []).append(person)
+        return {head: sorted(people, key=_in_order) for head, people in found.items()}
+
     # -- importing ---------------------------------------------------------------------------------------------------
 
     async def check(self, file: BinaryIO, name: str) -> Changes:
@@ -166,6 +176,11 @@ class Roster:
 
 def _next(parts: Iterator[Sequence[tuple[Person, RosterRow]]]) -> Sequence[tuple[Person, RosterRow]]:
     return next(parts, ())
+
+
+def _in_order(person: Person) -> tuple[bool, str]:
+    """The head first."""
+    return person.person_id != person.household, person.person_id
 
 
 def _is_reachable(person: Person) -> bool:

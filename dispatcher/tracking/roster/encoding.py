@@ -54,9 +54,8 @@ def recognise(file: BinaryIO, name: str) -> str:
     if utf8_in_japanese:
         few = no_utf8 if len(no_utf8) <= len(utf8_in_japanese) else utf8_in_japanese
         _refuse(name, few, "ほかの行と文字コードが違います (UTF-8 and Shift_JIS in one file: not as the other lines)")
-    broken = [line for line in no_shift_jis if line in set(no_utf8)]
-    if broken:
-        _refuse(name, broken, "UTF-8 でも Shift_JIS でもありません (neither UTF-8 nor Shift_JIS)")
+    if no_shift_jis:
+        _refuse(name, no_shift_jis, "UTF-8 でも Shift_JIS でもありません (neither UTF-8 nor Shift_JIS)")
     return "cp932"
 
 

@@ -28,6 +28,10 @@ class RosterSeal:
     def quarter(self, code: str) -> str:
         return self._coder.code("quarter", code)
 
+    def household(self, head: str) -> str:
+        """Of the household whose head has this common ID."""
+        return self._coder.code("household", head) if head else ""
+
     def digest(self, written: bytes) -> str:
         """By which two imports are compared."""
         return self._coder.code("row", written.decode(), size_bytes=16)
@@ -35,7 +39,11 @@ class RosterSeal:
     def close(self, person: Person) -> RosterRow:
         pid, written = self.pid(person.person_id), person.written()
         return RosterRow(
-            pid, self.quarter(person.quarter), self.digest(written), self._box.close(written, pid.encode())
+            pid=pid,
+            quarter=self.quarter(person.quarter),
+            household=self.household(person.household),
+            digest=self.digest(written),
+            sealed=self._box.close(written, pid.encode()),
         )
 
     def open(self, row: RosterRow) -> Person:

@@ -237,6 +237,24 @@ async def test_a_file_with_one_bad_row_changes_nothing(place):
     assert [one.person_id async for one in roster.everybody()] == ["R1"]
 
 
+async def test_a_household_is_found_by_its_head_who_comes_first(place):
+    ledger, _ = place
+    roster = Roster(ledger.campaigns, KEY, CITY, SystemClock())
+    names = [
+        "A2,住民0002,大沢2-6-1,Z1",
+        "Z1,住民0001,大沢2-6-1,Z1",
+        "B1,住民0003,大沢2-6-2,B1",
+        "C1,住民0004,大沢2-6-3,",
+    ]
+    file = rows(*names, head=f"{HEAD},household")
+    await roster.replace("職員A", file, "r.csv", (await roster.check(file, "r.csv")).fingerprint)
+    found = await roster.households(["Z1", "B1", "", "nobody"])
+    assert {head: [one.person_id for one in people] for head, people in found.items()} == {
+        "Z1": ["Z1", "A2"],
+        "B1": ["B1"],
+    }
+
+
 async def test_nobody_reads_the_roster_without_the_key(place):
     ledger, path = place
     roster = Roster(ledger.campaigns, KEY, CITY, SystemClock())
