@@ -19,7 +19,8 @@ from channels.email_list import letter
 from channels.email_list.autoreply import may_answer, message_id
 from channels.email_list.dkim import Key
 from channels.email_list.domains import Attempt, Domains
-from channels.email_list.enrolment import Enrolment
+from channels.email_list.enrolment import Enrolment, canonical
+from channels.email_list.export import exported
 from channels.email_list.incoming import Incoming
 from channels.email_list.letter import Letter, Sender
 from channels.email_list.post import Post
@@ -41,6 +42,7 @@ from dispatcher.model.mode import M
 from dispatcher.model.question import Question
 from dispatcher.model.rendering import Part, Rendering, Text
 from dispatcher.model.topic import WORDS, Topic
+from dispatcher.staff.mailing import Exported
 
 __all__ = ["DkimSettings", "DomainRate", "EmailList", "IncomingSettings", "Kind", "RelaySettings", "Settings"]
 
@@ -133,6 +135,31 @@ class EmailList(Channel[M, Settings]):
             site_url=around.site_url,
             clock=around.clock,
         )
+
+    async def exported(self) -> Exported:
+        """The list as the city's own file (dispatcher/staff/mailing.py)."""
+        await self._refresh()
+        s, now = self.settings, self.surroundings.clock.now()
+
+        def write() -> Exported:
+            return exported(
+                self._people.everybody(),
+                self._people.gone(),
+                list_id=s.list_id,
+                mode=self.mode.name,
+                at=now,
+                secret=s.secret,
+            )
+
+        return await asyncio.to_thread(write)
+
+    async def suspended(self) -> Sequence[tuple[str, int]]:
+        """How many get nothing because mail to them came back, by the reason."""
+        return await asyncio.to_thread(self._people.suspended)
+
+    async def restore(self, address: str) -> bool:
+        """Try a suspended address again."""
+        return await asyncio.to_thread(self._people.restore, canonical(address))
 
     def _asked(self, sender: str, data: bytes) -> None:
         """An empty mail came: whoever may be answered gets a link."""

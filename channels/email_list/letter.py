@@ -165,8 +165,9 @@ class Letter:
         Its Message-ID is made of the key, because a family may share an address and each of them is asked.
         """
         label = _in(recipient.language, _OWN) or _OWN["en"]
-        # More may follow it: whole lines.
-        end = _base64_lines(_padded(_end(label, recipient.link, recipient.language))) if recipient.link else b""
+        text = _end(label, recipient.link, recipient.language) if recipient.link else b""
+        # More may follow it, so whole lines; the spaces stand before it, behind those that the text ends with.
+        end = _base64_lines(text.rjust(len(_padded(text))))
         return self._unlisted._filled(  # noqa: SLF001 - a letter of its own
             recipient.address, sender.message_id(identifier, recipient.address, recipient.key), "", end
         )

@@ -120,6 +120,11 @@ class Register:
             yield from (entry for address in page if (entry := own.get(address) or of_file.get(address)))
             after = page[-1]
 
+    def gone(self) -> Sequence[str]:
+        """Who left, in the order of their addresses."""
+        with self._open() as open_:
+            return [row[0] for row in open_.execute("SELECT address FROM own.gone ORDER BY address")]
+
     def members_of_all(self, after: str, limit: int) -> Sequence[str]:
         with self._open() as open_:
             rows = open_.execute(
@@ -246,7 +251,8 @@ class Register:
             people.clear()
 
         for person in read(self._file):
-            people.append(person)
+            if not person.is_gone:
+                people.append(person)
             if len(people) >= ROWS_AT_ONCE:
                 write()
         write()

@@ -3,7 +3,8 @@
     address,quarters,language,topics
     user0001@example.jp,132040301 132040302,ja,weather earthquake
 
-`topics` may be left out, as a column or in a line: that person hears of everything. The file is read as a stream, never whole.
+`topics` may be left out, as a column or in a line: that person hears of everything. `left` in the place of quarters is somebody who
+left the list and stays off it. The file is read as a stream, never whole.
 
 Source: RFC 4180; facts.md §Mail "Japan" (legacy addresses); issue "100,000 recipients stream with flat memory".
 """
@@ -19,6 +20,8 @@ from dispatcher.model.topic import CHOICES
 COLUMNS = ("address", "quarters", "language")
 WITH_TOPICS = (*COLUMNS, "topics")
 LANGUAGES = ("ja", "ja-x-easy", "en", "en-US", "zh", "ko")
+LEFT = "left"
+"""In the place of quarters: this address left the list and stays off it."""
 MOST_PROBLEMS = 20
 MOST_QUARTERS = 500
 NONE = "none"
@@ -44,9 +47,15 @@ class BadSubscribers(ValueError):  # noqa: N818 - says what was seen
 class Subscriber:
     address: str
     quarters: tuple[str, ...]
+    """None of who left."""
     language: str
     topics: tuple[str, ...] = CHOICES
     """Beside what everybody hears."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Left the list, as a file says."""
+        return not self.quarters
 
 
 def read(path: Path) -> Iterator[Subscriber]:
@@ -98,7 +107,7 @@ def _wrong(row: list[str]) -> Iterator[str]:
     if not is_address(address):
         yield "address: an ASCII address local@domain is accepted"
     named = quarters.split()
-    if not named or len(named) > MOST_QUARTERS or not all(map(_QUARTER.fullmatch, named)):
+    if quarters != LEFT and (not named or len(named) > MOST_QUARTERS or not all(map(_QUARTER.fullmatch, named))):
         yield f"quarters: 1 to {MOST_QUARTERS} quarters of nine digits, apart by a space, are accepted"
     if language and language not in LANGUAGES:
         yield f"language: {', '.join(LANGUAGES)} are accepted"
@@ -109,4 +118,5 @@ def _wrong(row: list[str]) -> Iterator[str]:
 def _subscriber(row: Sequence[str]) -> Subscriber:
     address, quarters, language, topics = row
     chosen = () if topics == NONE else tuple(topics.split()) or CHOICES
-    return Subscriber(address, tuple(quarters.split()), language or LANGUAGES[0], chosen)
+    homes = () if quarters == LEFT else tuple(quarters.split())
+    return Subscriber(address, homes, language or LANGUAGES[0], chosen)
