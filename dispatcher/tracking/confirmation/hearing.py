@@ -7,8 +7,9 @@ Source: design.md §8; tracking/answering.py; model/campaign.py `standing`.
 """
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Generic
 
@@ -30,8 +31,36 @@ TRIES = 50
 """Times that a report is folded anew because somebody else's came in between."""
 MOST_AT_TERMINAL = 20
 """People who are asked by one terminal."""
+KEPT = 64
+"""Campaigns of which the body is at hand."""
 TERMINAL_MEDIUM = "ip_terminal"
 SPEAKS = {Source.SELF: Whom.SELF, Source.HOUSEHOLD: Whom.HOUSEHOLD}
+
+
+class Bodies(Generic[M]):
+    """Campaigns' bodies and questions as they were read last: the same for thousands of answers, and costly to make."""
+
+    def __init__(self) -> None:
+        self._bodies: OrderedDict[tuple[str, int], tuple[Round, dict[tuple[int, Whom], Question[M]]]] = OrderedDict()
+
+    def of(self, campaign: Campaign) -> Round:
+        return self._kept(campaign)[0]
+
+    def question(self, campaign: Campaign, mode: type[M], number: int, whom: Whom) -> Question[M]:
+        """What somebody was asked first in this round."""
+        body, asked = self._kept(campaign)
+        if (number, whom) not in asked:
+            asked[number, whom] = question(campaign.id, body, mode, number, 0, body.rounds[number - 1].at, whom)
+        return asked[number, whom]
+
+    def _kept(self, campaign: Campaign) -> tuple[Round, dict[tuple[int, Whom], Question[M]]]:
+        version = (campaign.id, campaign.version)
+        kept = self._bodies.get(version)
+        if kept is None:
+            kept = self._bodies[version] = (Round.of(campaign), {})
+            while len(self._bodies) > KEPT:
+                self._bodies.popitem(last=False)
+        return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +71,7 @@ class Hearing(Generic[M]):
     campaigns: Campaigns
     ring: KeyRing
     clock: Clock
+    bodies: "Bodies[M]" = field(default_factory=Bodies)
 
     # -- by a link ---------------------------------------------------------------------------------------------------
 
@@ -49,10 +79,10 @@ class Hearing(Generic[M]):
         found = await self._found(token)
         return None if found is None else self._page(*found)
 
-    def _page(self, row: Asked, source: Source, campaign: Campaign, body: Round, keys: Keys) -> Page:
+    def _page(self, row: Asked, source: Source, campaign: Campaign, keys: Keys) -> Page:
         case = Case.read(keys.open(row.sealed, row.id))
         whom = SPEAKS.get(source, Whom.RELATIVE)
-        asked = question(campaign.id, body, self.mode, row.round, 0, body.rounds[row.round - 1].at, whom)
+        asked = self.bodies.question(campaign, self.mode, row.round, whom)
         theirs = [c.language for c in case.contacts if c.whom not in OWN]
         is_own = source is Source.SELF
         language = case.language if is_own or not theirs else theirs[0]
@@ -62,23 +92,23 @@ class Hearing(Generic[M]):
         found = await self._found(token)
         if found is None:
             return None
-        row, source, campaign, _, keys = found
+        row, source, campaign, keys = found
         saw = source is Source.SELF or details.get("saw") == "yes"
         kept = {name: text for name, text in details.items() if text and name != "saw"}
         reply = Reply(answer, source, saw, medium, self.clock.now(), kept)
         return self._page(*found) if await self._take(campaign, keys, row, reply) else None
 
-    async def _found(self, token: str) -> tuple[Asked, Source, Campaign, Round, Keys] | None:
+    async def _found(self, token: str) -> tuple[Asked, Source, Campaign, Keys] | None:
         found = await self.campaigns.by_token(hashed(token))
         # Looked for either way: a link of an event that is over costs what one costs that never was.
         campaign = await self._campaign(found[0].campaign if found else "")
         if found is None or campaign is None or campaign.is_destroyed:
             return None
         row, whose = found
-        body = Round.of(campaign)
+        body = self.bodies.of(campaign)
         if not body.is_open or body.until <= self.clock.now():
             return None
-        return row, Source(whose), campaign, body, self.ring.of(campaign)
+        return row, Source(whose), campaign, self.ring.of(campaign)
 
     async def _campaign(self, campaign: str) -> Campaign | None:
         try:
@@ -165,7 +195,7 @@ class Hearing(Generic[M]):
         self, campaign: Campaign, keys: Keys, row: Asked, reply: Reply, *, by: str = "", once: str = ""
     ) -> bool:
         """Write a report down with what it comes to. False: the person or the campaign is gone."""
-        body = Round.of(campaign)
+        body = self.bodies.of(campaign)
         for _ in range(TRIES):
             heard: list[Reply] = await self.replies(keys, campaign.id, row)
             if not once and _is_said(heard, reply):
