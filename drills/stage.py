@@ -22,6 +22,7 @@ from dispatcher.clock import Clock, SystemClock
 from dispatcher.staff.sessions import new_token
 from drills.staff import APPROVER, SUBMITTER, Staff
 from drills.world import World, email_list, ip_terminal, wifi_multicast
+from drills.world.facilities import Facilities
 from drills.world.ports import free_port
 from drills.world.residents import Residents
 
@@ -68,11 +69,13 @@ async def stage(
         stations.wall = lambda: clock.now().timestamp()
         for world in worlds.values():
             await stack.enter_async_context(world)
+        first = _facilities(worlds, state, seed, clock)
         channels = {kind: {**world.settings(), **(changes or {}).get(kind, {})} for kind, world in worlds.items()}
         tokens = {name: new_token() for name in (SUBMITTER, APPROVER)}
         hashes = {name: token_hash for name, (_, token_hash) in tokens.items()}
-        site = await asyncio.to_thread(_site, channels, hashes, state)
+        site = await asyncio.to_thread(_site, channels, hashes, state, first.settings())
         running = await stack.enter_async_context(node.running(site, clock))
+        await stack.enter_async_context(first.acting())
         staff = Staff(f"http://{site.control.listen}", {name: token for name, (token, _) in tokens.items()})
         yield Stage(site, running, worlds, staff, clock, residents)
 
@@ -85,7 +88,16 @@ def _residents(worlds: Mapping[str, World], seed: int, clock: Clock) -> Resident
     return Residents(mail, terminals, seed, quarters, clock)
 
 
-def _site(channels: Mapping[str, Mapping[str, Any]], hashes: Mapping[str, str], state: Path) -> Site:
+def _facilities(worlds: Mapping[str, World], state: Path, seed: int, clock: Clock) -> Facilities:
+    mail, terminals = worlds["email_list"], worlds["ip_terminal"]
+    assert isinstance(mail, email_list.World)
+    assert isinstance(terminals, ip_terminal.World)
+    return Facilities(state, load(CITY), mail, terminals, seed, clock)
+
+
+def _site(
+    channels: Mapping[str, Mapping[str, Any]], hashes: Mapping[str, str], state: Path, facilities: Mapping[str, Any]
+) -> Site:
     """A site file, written and read as any other."""
     url = channels["website"]["url"]
     described = {
@@ -100,6 +112,7 @@ def _site(channels: Mapping[str, Mapping[str, Any]], hashes: Mapping[str, str], 
             {"name": APPROVER, "roles": ["approver"], "token_hash": hashes[APPROVER]},
         ],
         "safety": {"key": {"file": str(_key(state / "safety.key"))}},
+        "facilities": dict(facilities),
         "channels": dict(channels),
     }
     text = yaml.safe_dump(described, allow_unicode=True, sort_keys=False).encode()
