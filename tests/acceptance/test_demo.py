@@ -3,6 +3,7 @@
 import email
 import email.policy
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -154,3 +155,69 @@ def test_the_cap_that_went_out_passes_the_schema(played):
         check=False,
     )
     assert judged.returncode == 0, judged.stderr
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    """The residents are asked too, an hour in half a minute."""
+    out = tmp_path_factory.mktemp("safety")
+    done = subprocess.run(
+        [sys.executable, "-m", "dispatcher", "demo", "--once", "--safety", "-o", "json", "--keep", str(out)],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)["safety"], out / "received"
+
+
+def test_everybody_who_is_asked_has_answered_or_is_on_a_list(asked):
+    figures, _ = asked
+    assert figures.keys() == {
+        "asked", "answered", "ok", "hurt", "help", "escalated", "visit_list", "conflict", "lost",
+    }  # fmt: skip
+    assert figures["lost"] == 0
+    assert figures["asked"] == 60
+    assert figures["answered"] == figures["ok"] + figures["hurt"] + figures["help"]
+    assert figures["conflict"] >= 2
+    assert figures["hurt"] >= 4
+    assert figures["help"] >= 3
+    assert figures["escalated"] > 0
+    # Whoever needs somebody, and whoever was never heard of: 6 silent and 1 whom nothing reaches.
+    assert figures["visit_list"] >= figures["hurt"] + figures["help"] + figures["asked"] - figures["answered"]
+
+
+def test_a_question_by_mail_bears_the_banner_and_one_link_of_its_own(asked):
+    links = []
+    for path in (asked[1] / "email_list").glob("*.eml"):
+        mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        found = re.findall(r"http\S+/a/[a-z2-7]{26}", mail.get_content())
+        if found:
+            (link,) = found
+            links.append((link, mail["Message-ID"]))
+            assert any(mark in mail["Subject"] for mark in (*DRILL_MARKS, "【演习】", "【훈련】"))
+            assert mail["List-Unsubscribe"] is None
+    assert len({message_id for _, message_id in links}) == len(links) > 60
+
+
+def test_terminals_asked_and_were_answered_by_a_button(asked):
+    questions = [
+        line
+        for path in (asked[1] / "ip_terminal").glob("H*.jsonl")
+        for line in map(json.loads, path.read_text("utf-8").splitlines())
+        if line["verb"] == "ask"
+    ]
+    assert {line["language"] for line in questions} == {"ja", "ja-x-easy", "en-US", "zh", "ko"}
+    assert not any("acknowledged" in line["answered"] for line in questions)
+    assert any(line["answered"].keys() & {"safe", "injured", "rescue"} for line in questions)
+
+
+def test_the_pages_that_carried_the_question_and_each_answer_are_kept(asked):
+    answers = [json.loads(line) for line in (asked[1] / "residents" / "answers.jsonl").read_text("utf-8").splitlines()]
+    assert {answer["answer"] for answer in answers} == {"ok", "hurt", "help"}
+    assert any(answer["by"] == "mail" for answer in answers)
+    assert any(answer["by"] != "mail" for answer in answers)
+    pages = [path.read_text("utf-8") for path in (asked[1] / "residents").glob("page-*.html")]
+    assert len(pages) == sum(answer["by"] == "mail" for answer in answers)
+    assert all("119" in page for page in pages)
