@@ -41,7 +41,7 @@ def verified(data: bytes, signature: bytes, key: str) -> Mapping[str, Any]:
         public.verify(bytes.fromhex(said["signature"]), _framed(known))
     except InvalidSignature as error:
         raise Unsigned("この鍵の署名ではありません (not signed by this key)") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Unsigned("署名か鍵の形ではありません (no signature, or no key of 64 hexadecimal digits)") from error
     if known["sha256"] != hashlib.sha256(data).hexdigest():
         raise Unsigned("署名のあとで内容が変わっています (altered after it was signed)")

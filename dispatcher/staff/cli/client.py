@@ -77,9 +77,9 @@ class Client:
     def delete(self, path: str) -> Any:
         return self._act("DELETE", path, None)
 
-    def take(self, path: str) -> Any:
+    def take(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """An act that hands over a secret: it is said once, so it is asked for once."""
-        return self._ask("POST", path + self._rehearsal(path), None, {})
+        return self._ask("POST", path + self._rehearsal(path), body, {})
 
     def _act(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
         """An act is done once: where the answer was lost on its way, the same key asks for the same answer again."""

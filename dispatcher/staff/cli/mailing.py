@@ -62,7 +62,7 @@ def add(commands: Any) -> None:
 
 
 def _export(args: argparse.Namespace) -> int:
-    answer = client(args).post("/mail/export", {"mode": args.mode, "reason": args.reason})
+    answer = client(args).take("/mail/export", {"mode": args.mode, "reason": args.reason})
     if not args.dry_run:
         _write(args.out, answer.pop("csv"))
         _write(_beside(args.out), json.dumps(answer["signature"], ensure_ascii=False, indent=1) + "\n")

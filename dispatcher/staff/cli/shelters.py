@@ -62,6 +62,6 @@ def _set(args: argparse.Namespace) -> int:
 
 
 def _link(args: argparse.Namespace) -> int:
-    answer = client(args).post(f"/shelters/{quote(args.code, safe='')}/door", {"mode": args.mode})
+    answer = client(args).take(f"/shelters/{quote(args.code, safe='')}/door", {"mode": args.mode})
     shown(args, answer, [] if args.dry_run else [answer["link"]])
     return DONE
