@@ -33,7 +33,7 @@
   async function look() {
     let alerts;
     try {
-      const answer = await fetch(new URL("alerts.json", root), { credentials: "omit", referrerPolicy: "no-referrer" });
+      const answer = await fetch(new URL("alerts.json", root), { cache: "no-cache", credentials: "omit", referrerPolicy: "no-referrer" });
       if (!answer.ok) return;
       alerts = (await answer.json()).alerts;
     } catch {

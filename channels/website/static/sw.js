@@ -40,7 +40,7 @@ async function newest(event) {
   const asking = new AbortController();
   const late = setTimeout(() => asking.abort(), WAIT_MS);
   try {
-    const answer = await fetch(request, { signal: asking.signal });
+    const answer = await fetch(request, { signal: asking.signal, cache: "no-cache" });
     if (answer.ok) event.waitUntil(kept.put(request.url, answer.clone()));
     else if (answer.status >= 500) return (await old(kept, request)) || answer;
     return answer;

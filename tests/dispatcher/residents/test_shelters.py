@@ -1,76 +1,25 @@
 """Shelters from the desk and from the shelter itself to what residents read: pages, JSON, an alert's own page, within a second."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import aiohttp
 import pytest
 
-from channels.website import Website
 from channels.website.shelters import as_json, listed, newest
-from config.cities import load
-from dispatcher import residents
-from dispatcher.channel import Surroundings
-from dispatcher.clock import Clock, ManualClock, SystemClock
+from dispatcher.clock import ManualClock, SystemClock
 from dispatcher.errors import InvalidInput, NotFound, Refused, StaleHash
-from dispatcher.ledgers import open_ledger
-from dispatcher.listening import listening
 from dispatcher.model.mode import Drill
 from dispatcher.model.shelter import OLD_AFTER, ShelterStanding, ShelterState
-from dispatcher.residents.live import Following
-from dispatcher.residents.shelters import ShelterDoors
 from dispatcher.staff.rules import Role
 from dispatcher.tracking.shelters import Shelters
-from tests.contracts.channel_contract import Memory, attempt, members
-from tests.samples import OSAWA, evacuation_order
+from tests.channels.website.town import CITY, OSAWADAI, OTHER, Town, town
+from tests.samples import evacuation_order
 from tests.servers.seats import WRITER, person, seats
 
-CITY = load("mitaka")
-OSAWADAI = next(f.code for f in CITY.facilities if f.name.startswith("大沢台小学校") and f.kind == "designated_shelter")
-OTHER = "E1320400002111"
 NOW = SystemClock().now().replace(microsecond=0)
-
-
-class Town:
-    """The site, the shelters' doors and the live line of one node, with a ledger of its own."""
-
-    def __init__(self, shelters: Shelters, channel: Website, port: int, session: aiohttp.ClientSession) -> None:
-        self.shelters = shelters
-        self.channel = channel
-        self.url = f"http://127.0.0.1:{port}"
-        self.session = session
-
-    async def text(self, name: str) -> str:
-        async with self.session.get(f"{self.url}/{name}") as answer:
-            assert answer.status == 200
-            return await answer.text()
-
-    async def until(self, name: str, words: str) -> str:
-        """The page, as soon as it says this."""
-        async with asyncio.timeout(10):
-            while words not in (text := await self.text(name)):
-                await SystemClock().sleep(0.02)
-            return text
-
-
-@asynccontextmanager
-async def town(folder: Path, clock: Clock) -> AsyncIterator[Town]:
-    site = folder / "site"
-    async with open_ledger(f"sqlite:///{folder / 'todoke.db'}", mode=Drill, node="a", clock=clock) as ledger:
-        shelters = Shelters(ledger, clock, CITY)
-        following = Following(site, SystemClock())
-        doors = residents.application([*ShelterDoors(shelters, Drill).routes, *following.routes], site)
-        async with listening(doors, "127.0.0.1", 0) as (_, port), aiohttp.ClientSession() as session:
-            url = f"http://127.0.0.1:{port}"
-            around = Surroundings(clock, CITY, folder, url, "a", shelters)
-            channel: Website = Website(Drill, Website.Settings(folder=site, url=url), around)
-            async with channel.open(Memory()), following.open():
-                yield Town(shelters, channel, port, session)
 
 
 @pytest.fixture
@@ -81,8 +30,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Town]:
 
 async def test_what_is_said_of_a_shelter_stands_on_index_list_alert_and_json(place: Town):
     alert = evacuation_order(Drill, sent=NOW)
-    rendering = place.channel.render(alert, await place.channel.audience(OSAWA))
-    await attempt(place.channel, rendering, await members(place.channel))
+    await place.publish(alert)
     page = f"alerts/{alert.identifier}/index.html"
     assert "入れます（開設）" not in await place.text(page)
     await place.shelters.say(OSAWADAI, "open", by="職員0001")
