@@ -146,12 +146,12 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         desk = Desk(path, gates, accounts.is_fresh_factor)
         desk.pictures = site.state_dir / "pictures"
         desk.caring = confirmation
+        desk.roster = roster
         desk.reach_ledger, desk.facilities = reach, facilities
         await stack.enter_async_context(_residents(site, doors, shelters, mode, clock))
         staff = console.application(desk, accounts, path, site.control.origin)
         staff.add_subapp(api.PREFIX, api.application(api.Rooms(desk, accounts, ledger, clock, city)))
-        live = staff[LIVE]
-        figures = metrics.Metrics(ledger, clock, mode=mode.name, node=site.node, readers=lambda: live.readers)
+        figures = metrics.Metrics(ledger, clock, mode=mode.name, node=site.node, readers=lambda: staff[LIVE].readers)
         staff.add_subapp(metrics.PATH, metrics.application(figures, _measurers(accounts)))
         intake = Intake(desk, ledger, clock, rules_of(site.city, site.intake.policy, site.intake.oldest))
         if site.intake.post is not None:
@@ -162,7 +162,7 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         standing = Standing(ledger, clock, gates, Duty(site.duty, mode, site.node, clock, accounts.duty_list))
         work = [
             tasks.create_task(ledger.run(gates.over(lanes, CLOCK), figures.timing(path.attempt))),
-            tasks.create_task(_hasten(ledger, returned, clock)),
+            tasks.create_task(_hasten(path, returned)),
             tasks.create_task(_resume(path, site.node)),
             tasks.create_task(standing.run()),
             tasks.create_task(shelters.run()),
@@ -246,11 +246,18 @@ async def _resume(path: Path[M], node: str) -> None:
         await path.clock.sleep(RESUME_LOOK_S)
 
 
-async def _hasten(ledger: Ledger, returned: Returned, clock: Clock) -> None:
+async def _hasten(path: Path[M], returned: Returned) -> None:
     while True:
         for kind in returned.take():
-            await ledger.hasten(kind)
-        await clock.sleep(RETURN_LOOK_S)
+            await path.ledger.hasten(kind)
+        for identifier in returned.take_bounced():
+            try:
+                for one in path.foremost:
+                    await one.given_back(identifier)
+            except (StorageFull, Refused) as reason:
+                # The next rung looks again at who refused.
+                log.warning("ledger.retrying", reason=type(reason).__name__)
+        await path.clock.sleep(RETURN_LOOK_S)
 
 
 def _address(listen: str) -> tuple[str, int]:

@@ -63,6 +63,10 @@ class Foremost(Protocol):
         """Theirs of this message; `chain` is what it follows. Nothing is written."""
         ...
 
+    async def given_back(self, identifier: str) -> None:
+        """A medium that had taken this message for one of them gave it back."""
+        ...
+
 
 async def dispatch(
     alert: Alert[M],

@@ -17,6 +17,7 @@ from config.secret import Secret
 from dispatcher.clock import Clock
 from dispatcher.errors import Finding, InvalidInput, NotFound, StaleHash, StorageFull
 from dispatcher.ledger import Event, IssuedAlert, Ledger
+from dispatcher.model.audience import FACILITY
 from dispatcher.model.delivery import Receipt, Received
 from dispatcher.model.question import Heard
 from dispatcher.model.report import Reported
@@ -40,6 +41,9 @@ class Acknowledgements:
 
     async def record(self, received: Sequence[Received]) -> None:
         await self._ledger.record(self._channel, received)
+        for each in received:
+            if each.receipt is Receipt.BOUNCED and each.address.startswith(f"{FACILITY}:"):
+                self._returned.give_back(each.identifier)
 
     async def hear(self, heard: Sequence[Heard]) -> None:
         await self._answers.hear(heard)
@@ -89,17 +93,28 @@ class Answers:
 
 
 class Returned:
-    """Channels on which somebody came back. A whole quarter whose power returns is one look at what waits, not a thousand."""
+    """What came back. A whole quarter whose power returns is one look at what waits, not a thousand; so is a storm of bounces."""
 
     def __init__(self) -> None:
         self._channels: set[str] = set()
+        self._bounced: set[str] = set()
 
     def add(self, channel: str) -> None:
+        """Somebody on this channel can be reached again."""
         self._channels.add(channel)
 
     def take(self) -> set[str]:
         """The channels since the last look."""
         taken, self._channels = self._channels, set()
+        return taken
+
+    def give_back(self, identifier: str) -> None:
+        """A facility's mail of this alert bounced."""
+        self._bounced.add(identifier)
+
+    def take_bounced(self) -> set[str]:
+        """Alerts whose facilities' mails bounced since the last look."""
+        taken, self._bounced = self._bounced, set()
         return taken
 
 

@@ -121,6 +121,10 @@ class Escalation(Generic[M]):
     async def _is_acknowledged(self, identifier: str, facility: str) -> bool:
         return all(line.facility.id != facility for line in await self.reach.unacknowledged(identifier))
 
+    async def given_back(self, identifier: str) -> None:
+        """As Foremost.given_back: a bounce is a refusal that comes late."""
+        await self._fall_back(identifier, frozenset())
+
     async def _fall_back(self, identifier: str, refused: Collection[str]) -> None:
         """Whose contact refused for good is told by the next one at once. Looked up as well, in case the node died before this."""
         alert = await self.ledger.alert(identifier)

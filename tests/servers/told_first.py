@@ -30,7 +30,7 @@ from dispatcher.path import Path
 from dispatcher.steps.accept import Typed, accept
 from dispatcher.steps.dispatch import CLOCK
 from dispatcher.steps.render import Renderer
-from dispatcher.tracking.acknowledgement import Acknowledgements, Facilities, Returned
+from dispatcher.tracking.acknowledgement import Acknowledgements, Answers, Facilities, Returned
 from dispatcher.tracking.escalation import Escalation
 from dispatcher.tracking.reach import ROOM, Reach
 from drills.world.ports import free_port
@@ -128,11 +128,12 @@ async def told_first(
             open_ledger(dsn, mode=Drill, node=node, clock=REAL, lease_s=LEASE_S, beat_s=LEASE_S / 4)
         )
         opened: dict[str, Any] = {}
+        returned = Returned()
         for kind, each in site.channels.items():
             state = folder / node / kind
             state.mkdir(parents=True, exist_ok=True)
             opened[kind] = classes[kind](Drill, each, Surroundings(REAL, city, state, SITE, node))
-            await stack.enter_async_context(opened[kind].open(Acknowledgements(ledger, kind, Returned())))
+            await stack.enter_async_context(opened[kind].open(Acknowledgements(ledger, kind, returned, Answers())))
         path = Path(Drill, city, opened, ledger, REAL, "test@localhost", SITE, Renderer(opened))
         reach = Reach(ledger, Register(folder / "facilities.csv", city.quarters), city, opened)
         facilities = Facilities(ledger, reach, SECRET, REAL)

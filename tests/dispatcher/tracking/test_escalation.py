@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from dispatcher.ledger import Claim
-from dispatcher.model.delivery import DeliveryState, Priority
+from dispatcher.model.delivery import DeliveryState, Priority, Receipt, Received
 from dispatcher.model.draft import Verb
 from dispatcher.steps.dispatch import CLOCK
+from dispatcher.tracking.acknowledgement import Acknowledgements, Answers, Returned
 from dispatcher.tracking.reach import Claimed, Climbed
 from drills.world.ports import free_port
 from tests.servers.console import until
@@ -133,6 +134,22 @@ async def test_a_contact_that_refuses_for_good_is_followed_by_the_next_at_once(c
         left = await reach_of(node, "F002")
         assert left.is_reached_by_nothing
         assert left.is_to_call
+
+
+async def test_a_mail_that_was_taken_and_comes_back_is_a_refusal_too(city, world):
+    async with city(line("F001")) as node:
+        await node.issue("order-1")
+        await got(world, "f001-0@example.jp")
+        await until(lambda: is_taken(node, "F001"), "the relay took it")
+        returned = Returned()
+        inbox = Acknowledgements(node.ledger, "email_list", returned, Answers())
+        now = node.path.clock.now()
+        await inbox.record([Received("order-1", "email_list", "facility:F001:0", Receipt.BOUNCED, now, "5.1.1")])
+        assert returned.take_bounced() == {"order-1"}
+        await node.room.given_back("order-1")
+        await got(world, "f001-1@example.jp")
+        await node.room.given_back("order-1")
+        assert "f001-2@example.jp" not in recipients(world)
 
 
 async def is_taken(node, facility):
