@@ -21,6 +21,7 @@ ANSWERS: Final = ("ok", "hurt", "help")
 
 _HERE: Final = Path(__file__).parent
 _STYLE: Final = (_HERE / "phones.css").read_text(encoding="utf-8")
+_EMERGENCY: Final = '<a href="tel:119">119</a>'
 _READING: Final = re.compile(r"([一-鿿々]+)（([ぁ-ん]+)）")
 _RUBY: Final = r"<ruby>\1<rp>（</rp><rt>\2</rt><rp>）</rp></ruby>"
 
@@ -49,7 +50,7 @@ class Pages:
             "title",
             [
                 f'<p class="fix" role="alert">{_over(wrong)}</p>' if wrong else _p(t["hint"]),
-                _p(t["emergency"], "call"),
+                _call(t["emergency"]),
                 f'<form method="post"><input type="hidden" name="form" value="{escape(typed["form"])}">',
                 f"<fieldset><legend>{_over(t['who'])}</legend>",
                 *(_choice(value, t[value], is_chosen=value == about) for value in ABOUT),
@@ -68,7 +69,7 @@ class Pages:
 
     def kept(self, language: str) -> str:
         t = self.words[language]
-        return self._page(language, "kept", [_p(t["emergency"], "call"), _p(t["kept_then"]), _link("/", t["notices"])])
+        return self._page(language, "kept", [_call(t["emergency"]), _p(t["kept_then"]), _link("/", t["notices"])])
 
     def _page(self, language: str, title: str, body: Sequence[str]) -> str:
         words = self.words[language]
@@ -78,7 +79,7 @@ class Pages:
             f'<!doctype html>\n<html lang="{language}"><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width,initial-scale=1">',
             f"<title>{mark}{plain}</title><style>{_STYLE}</style><body>",
-            f'<p class="drill">{mark}</p>' if mark else "",
+            f'<header class="drill">{mark}</header>' if mark else "",
             '<nav aria-label="Language">',
             *(_language(code, name, is_here=code == language) for code, name in LANGUAGES.items()),
             f"</nav><main><h1>{_over(words[title])}</h1>",
@@ -108,6 +109,10 @@ def _input(name: str, words: str, typed: Mapping[str, str]) -> str:
 
 def _p(words: str, kind: str = "") -> str:
     return f'<p class="{kind}">{_over(words)}</p>' if kind else f"<p>{_over(words)}</p>"
+
+
+def _call(words: str) -> str:
+    return f'<p class="call">{_over(words).replace("119", _EMERGENCY)}</p>'
 
 
 def _link(where: str, words: str) -> str:
