@@ -1,0 +1,154 @@
+"""A node that asks whether people are safe, put together from the real parts, with a ladder of fractions of a second.
+
+As a module it is a process of its own, to be killed: python -m tests.servers.asking FOLDER DSN NODE
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from config.cities import load
+from config.ladders import Kind, Ladder, Rung, Whom
+from config.site import bind_site
+from dispatcher.channel import Surroundings
+from dispatcher.clock import SystemClock
+from dispatcher.ledger import Ledger
+from dispatcher.ledgers import open_ledger
+from dispatcher.model.mode import Drill
+from dispatcher.model.policy import Contact
+from dispatcher.node import TIMERS, kinds
+from dispatcher.steps.dispatch import CLOCK
+from dispatcher.tracking.acknowledgement import Acknowledgements, Answers, Returned
+from dispatcher.tracking.confirmation import Confirmation
+from dispatcher.tracking.confirmation.case import Case
+from drills.world.ports import free_port
+
+SITE = "http://127.0.0.1:9"
+SECRET = b"s" * 40
+LEASE_S = 1.0
+QUARTER = "132040301"
+
+
+class Leaping(SystemClock):
+    """The machine's own time, and so far ahead of it as a test has gone."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self._ahead
+
+    def leap(self, minutes: float) -> None:
+        self._ahead += timedelta(minutes=minutes)
+
+
+def mails(whom: Whom, *addresses: str, who: str = "") -> tuple[Contact, ...]:
+    return tuple(Contact(whom, "email_list", address, "ja", who) for address in addresses)
+
+
+def case(number: int, *contacts: Contact, **changes: Any) -> tuple[str, Case]:
+    """住民0001 of 大沢; without contacts, with a mail address and a relative's."""
+    own = contacts or (
+        *mails(Whom.SELF, f"p{number:04d}@example.jp"),
+        *mails(Whom.RELATIVE, f"p{number:04d}-relative@example.jp"),
+    )
+    return f"R{number:04d}", Case(name=f"住民{number:04d}", quarter=QUARTER, contacts=own, **changes)
+
+
+def quick(step_s: float) -> Mapping[str, Ladder]:
+    """Ask, remind, ask a relative, hand over: a step apart."""
+    whom = [Whom.SELF, Whom.SELF, Whom.RELATIVE, Whom.STAFF]
+    rungs = tuple(Rung(rung=n, after=n * step_s, whom=(who,)) for n, who in enumerate(whom))
+    return {"default": Ladder(title={"ja": "一般", "en": "all"}, kind=Kind.SAFETY, rungs=rungs)}
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    ledger: Ledger
+    confirmation: Confirmation[Drill]
+    channels: Mapping[str, Any]
+    clock: Leaping
+
+    async def start(self, **changes: Any) -> str:
+        fields: dict[str, Any] = {"about": "", "quarters": [QUARTER], "kind": "safety"}
+        return await self.confirmation.start("職員A", **fields | changes)
+
+
+@asynccontextmanager
+async def asking(
+    folder: Path,
+    channels: Mapping[str, Mapping[str, Any]],
+    cases: Sequence[tuple[str, Case]],
+    *,
+    dsn: str,
+    node: str = "test",
+    policies: Mapping[str, Ladder] | None = None,
+) -> AsyncIterator[Asks]:
+    """Inside, the outbox runs."""
+    city, clock = load("mitaka"), Leaping()
+    address = f"127.0.0.1:{free_port()}"
+    described = {
+        "mode": "drill",
+        "node": node,
+        "state_dir": "state",
+        "city": "mitaka",
+        "residents": {"listen": address, "url": f"http://{address}"},
+        "channels": dict(channels),
+    }
+    classes = kinds()
+    settings = {kind: each.Settings for kind, each in classes.items()}
+    site = bind_site(yaml.safe_dump(described, allow_unicode=True).encode(), "site.yaml", folder, settings)
+
+    async def people(quarters: Sequence[str]) -> AsyncIterator[tuple[str, Case]]:
+        for pid, one in cases:
+            if one.quarter in quarters:
+                yield pid, one
+
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(
+            open_ledger(dsn, mode=Drill, node=node, clock=clock, lease_s=LEASE_S, beat_s=LEASE_S / 8)
+        )
+        opened: dict[str, Any] = {}
+        answers = Answers()
+        for kind, each in site.channels.items():
+            state = folder / node / kind
+            state.mkdir(parents=True, exist_ok=True)
+            opened[kind] = classes[kind](Drill, each, Surroundings(clock, city, state, SITE, node))
+            await stack.enter_async_context(opened[kind].open(Acknowledgements(ledger, kind, Returned(), answers)))
+        confirmation = Confirmation(Drill, ledger, opened, people, SECRET, clock, city, SITE, policies)
+        answers.begin(confirmation.answering)
+        lanes = {CLOCK: TIMERS, **{kind: channel.limits for kind, channel in opened.items()}}
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        running = tasks.create_task(ledger.run(lanes, confirmation.attempt))
+        try:
+            yield Asks(ledger, confirmation, opened, clock)
+        finally:
+            running.cancel()
+
+
+async def main(folder: Path, dsn: str, node: str) -> None:
+    told = json.loads((folder / "asking.json").read_text())
+    # Of the node that was killed nobody unlinked the listener, so each start has a port of its own.
+    told["channels"]["email_list"]["listen"] = f"127.0.0.1:{free_port()}"
+    cases = [case(n) for n in range(told["people"])]
+    async with asking(folder, told["channels"], cases, dsn=dsn, node=node, policies=quick(told["step_s"])) as city:
+        campaigns = await city.confirmation.campaigns()
+        campaign = campaigns[0].id if campaigns else await city.start()
+        print(campaign, flush=True)
+        # What comes in is answered at once, with its place in the stream: the token, and what is said.
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            token, answer = line.split()
+            page = await city.confirmation.answering.answer(token, answer, {}, "website")
+            print("kept" if page else "unknown", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))
