@@ -26,6 +26,7 @@ from dispatcher.staff.gates import NODE, Closed, Gates
 from dispatcher.staff.mailing import Mailing
 from dispatcher.staff.messages import Messages
 from dispatcher.staff.notebook import Notebook
+from dispatcher.staff.rostering import Rostering
 from dispatcher.staff.rules import Act
 from dispatcher.staff.seat import Factors
 from dispatcher.staff.sessions import Person
@@ -35,7 +36,7 @@ from dispatcher.staff.welfare import Welfare
 __all__ = ["Board", "Desk", "as_json"]
 
 
-class Desk(Messages[M], Boards[M], Notebook[M], ShelterDesk[M], Welfare[M], Mailing[M]):
+class Desk(Messages[M], Boards[M], Notebook[M], ShelterDesk[M], Welfare[M], Rostering[M], Mailing[M]):
     """The desk of one node."""
 
     def rehearsing(self, ledger: Ledger, factors: Factors) -> "Desk[M]":
@@ -45,6 +46,7 @@ class Desk(Messages[M], Boards[M], Notebook[M], ShelterDesk[M], Welfare[M], Mail
         desk = Desk(replace(self._path, ledger=ledger), gates, factors)
         desk.pictures, desk.is_rehearsal = self.pictures, True
         desk.reach_ledger = self.reach_ledger
+        desk.roster = self.roster.over(ledger.campaigns) if self.roster is not None else None
         return desk
 
     @property

@@ -1,6 +1,6 @@
 """The rounds of asking as counts: how many were asked, answered, need help; by quarter, for welfare by group and facility too.
 
-Everybody at the desk sees them. Who is not of the role welfare sees them without the people under 閲覧制限 and with counts
+Everybody at the desk sees them, and nobody sees the people under 閲覧制限 in them. Who is not of the role welfare sees counts
 under five hidden (counting.py), and one table alone; the order of its rows is made of what is shown.
 
 Source: design.md §8 "Counts under 5 are hidden outside the welfare role".
@@ -52,8 +52,10 @@ class Overview:
     quarters: Sequence[Row] = ()
     cohorts: Sequence[Row] = ()
     facilities: Sequence[Row] = ()
+    sealed: int = 0
+    """People under 閲覧制限, who are in none of the figures; 0 for everybody outside the role welfare."""
     sealed_urgent: int = 0
-    """People under 閲覧制限 who need somebody now; 0 for everybody outside the role welfare."""
+    """Those of them who need somebody now."""
 
     @property
     def is_open(self) -> bool:
@@ -93,9 +95,10 @@ class Rounds(Asking[M], Reaching[M]):
         if found.is_destroyed:
             return replace(overview, figures=_remembered(body.get("counts") or {}))
         cells = await self._loop.cells(found.id)
+        # Who is under 閲覧制限 is in no count but the sealed list's: a row of one would say where they are, or how they are.
+        sealed, cells = [c for c in cells if c.is_restricted], [c for c in cells if not c.is_restricted]
         if not is_welfare(by):
-            # Who is under 閲覧制限 is in no count that anybody else sees: their page is the same without them.
-            seen = _rows([c for c in cells if not c.is_restricted], lambda cell: cell.quarter, names, hidden)
+            seen = _rows(cells, lambda cell: cell.quarter, names, hidden)
             return replace(overview, figures=_sums(seen), quarters=seen)
         seen = _rows(cells, lambda cell: cell.quarter, names, exact)
         return replace(
@@ -106,7 +109,8 @@ class Rounds(Asking[M], Reaching[M]):
             facilities=_rows(
                 [c for c in cells if c.facility], lambda cell: cell.facility, self._facility_names(), exact
             ),
-            sealed_urgent=sum(c.count for c in cells if c.is_restricted and _is_urgent(c)),
+            sealed=sum(c.count for c in sealed),
+            sealed_urgent=sum(c.count for c in sealed if _is_urgent(c)),
         )
 
     def _facility_names(self) -> Mapping[str, str]:

@@ -147,17 +147,24 @@ class Welfare(Rounds[M]):
             await self._require_open(campaign)
             await self._loop.resolve(by.name, campaign, person)
 
-    async def unmatched(self, by: Person, campaign: str) -> Sequence[UnmatchedReport]:
-        """Reports of people whom nothing but their sender's words tell, oldest first, each with whom it may be about."""
-        async with self._showing(by, campaign, "reports"):
+    async def unmatched(self, by: Person, campaign: str, *, is_sealed: bool = False) -> Sequence[UnmatchedReport]:
+        """Reports of people whom nothing but their sender's words tell, oldest first, each with whom it may be about.
+
+        One that may be about somebody under 閲覧制限 is told with the sealed list (`is_sealed`), and there alone.
+        """
+        async with self._showing(by, campaign, "sealed reports" if is_sealed else "reports"):
             open_ = await self._loop.unmatched(campaign)
-            may_be: dict[str, list[Case]] = {report.id: [] for report in open_}
+            may_be: dict[str, list[Somebody]] = {report.id: [] for report in open_}
             if open_:
-                async for each in self._loop.people(campaign, Wish(is_restricted=False)):
+                async for each in self._loop.people(campaign, Wish()):
                     for report in open_:
-                        if may_be_about(report, each) and len(may_be[report.id]) < MATCHES_AT_MOST:
-                            may_be[report.id].append(self._case(each))
-            return [report_of(report, self._path.city, may_be[report.id]) for report in open_]
+                        if may_be_about(report, each):
+                            may_be[report.id].append(each)
+            return [
+                report_of(report, self._path.city, [self._case(each) for each in may_be[report.id][:MATCHES_AT_MOST]])
+                for report in open_
+                if any(each.is_restricted for each in may_be[report.id]) == is_sealed
+            ]
 
     async def match(self, by: Person, campaign: str, report: str, person: str) -> None:
         """It is about this person, or with "dismissed" about nobody of ours.

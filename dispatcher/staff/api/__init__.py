@@ -11,7 +11,19 @@ from typing import Any
 
 from aiohttp import web
 
-from dispatcher.staff.api import alerts, drafts, mailing, node, notebook, people, problems, reaching, safety, shelters
+from dispatcher.staff.api import (
+    alerts,
+    drafts,
+    mailing,
+    node,
+    notebook,
+    people,
+    problems,
+    reaching,
+    roster,
+    safety,
+    shelters,
+)
 from dispatcher.staff.api.door import Door
 from dispatcher.staff.api.idempotency import Kept
 from dispatcher.staff.api.openapi import document
@@ -21,7 +33,7 @@ from dispatcher.staff.api.route import Route
 
 __all__ = ["PREFIX", "ROUTES", "Rooms", "application"]
 
-ROOMS = (drafts, alerts, node, notebook, people, shelters, reaching, safety, mailing)
+ROOMS = (drafts, alerts, node, notebook, people, shelters, reaching, safety, roster, mailing)
 ROUTES: tuple[Route, ...] = tuple(route for room in ROOMS for route in room.ROUTES)
 
 

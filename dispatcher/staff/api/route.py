@@ -108,9 +108,9 @@ def looks(path: str, scope: Scope, handle: Handle) -> Route:
     return Route("GET", path, scope, handle, changes=False)
 
 
-def asks(path: str, scope: Scope, handle: Handle) -> Route:
+def asks(path: str, scope: Scope, handle: Handle, **more: Any) -> Route:
     """A question that is too long for an address; nothing is written that anybody would miss."""
-    return Route("POST", path, scope, handle, changes=False)
+    return Route("POST", path, scope, handle, changes=False, **more)
 
 
 def changes(path: str, scope: Scope, handle: Handle, *, method: str = "POST", **more: Any) -> Route:

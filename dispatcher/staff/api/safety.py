@@ -115,6 +115,13 @@ class Sheets:
 
 
 @dataclass(frozen=True, slots=True)
+class Sealed:
+    sheets: tuple[VisitSheet, ...]
+    reports: tuple[UnmatchedReport, ...]
+    """That may be about somebody of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnmatchedReports:
     reports: tuple[UnmatchedReport, ...]
 
@@ -239,9 +246,11 @@ async def list_visits(call: Call[Nothing, Nothing]) -> Sheets:
     return Sheets(tuple(await call.rooms.desk.visits(call.who, call.id)))
 
 
-async def list_sealed(call: Call[Nothing, Nothing]) -> Sheets:
+async def list_sealed(call: Call[Nothing, Nothing]) -> Sealed:
     """封の名簿: 閲覧制限の人（福祉だけ） (the sealed list)"""
-    return Sheets(tuple(await call.rooms.desk.visits(call.who, call.id, is_sealed=True)))
+    desk, who = call.rooms.desk, call.who
+    sheets = await desk.visits(who, call.id, is_sealed=True)
+    return Sealed(tuple(sheets), tuple(await desk.unmatched(who, call.id, is_sealed=True)))
 
 
 async def list_unmatched(call: Call[Nothing, Nothing]) -> UnmatchedReports:

@@ -217,8 +217,8 @@ def _status(args: argparse.Namespace) -> int:
         answer = client(args).get(f"/safety/{quote(args.id)}")
         lines = [f"{answer['place']}  {_counts(answer['figures'])}"]
         lines += [f"  {row['name']}  {_counts(row['figures'])}" for row in answer["quarters"]]
-        if answer["sealed_urgent"]:
-            lines.append(f"封の名簿: すぐ動く人 {answer['sealed_urgent']} (sealed list)")
+        if answer["sealed"]:
+            lines.append(f"封の名簿 {answer['sealed']}人、すぐ動く人 {answer['sealed_urgent']} (sealed list)")
         shown(args, answer, lines)
         return DONE
     answer = client(args).get("/safety")

@@ -4,6 +4,7 @@
     watching.py   the board, now and then; what happened                   people.py     tokens, sessions, proposals
     switching.py  media and the node, open and closed                      applying.py   what a file declares
     shelters.py   what each shelter is now                           mailing.py    the list of registered mail
+    safety.py     asking residents, and what they said               roster.py     who they are
 
 The node holds every rule; these commands ask it over its API (dispatcher/staff/api) with the person's own token.
 
@@ -19,6 +20,7 @@ from dispatcher.staff.cli import (
     mailing,
     people,
     reaching,
+    roster,
     safety,
     shelters,
     switching,
@@ -28,5 +30,5 @@ from dispatcher.staff.cli import (
 
 def add(commands: Any) -> None:
     """Register every staff command."""
-    for room in (drafting, watching, switching, keeping, shelters, reaching, safety, mailing, people, applying):
+    for room in (drafting, watching, switching, keeping, shelters, reaching, safety, roster, mailing, people, applying):
         room.add(commands)

@@ -114,6 +114,7 @@ async def _sheets(request: web.Request, *, is_sealed: bool) -> web.Response:
         o=await console.desk.campaign(by, campaign, t("ja", "en-US")),
         sheets=await console.desk.visits(by, campaign, is_sealed=is_sealed),
         is_sealed=is_sealed,
+        reports=await console.desk.unmatched(by, campaign, is_sealed=True) if is_sealed else (),
         by=by.name,
     )
 
@@ -135,7 +136,8 @@ async def match(request: web.Request) -> web.Response:
     console, by, typed = request.app[CONSOLE], sitting(request).person, await fields(request)
     campaign = request.match_info["id"]
     await console.desk.match(by, campaign, request.match_info["report"], typed.get("person", ""))
-    raise web.HTTPSeeOther(f"/safety/{campaign}/reports")
+    went_to = "sealed" if typed.get("_sealed") else "reports"
+    raise web.HTTPSeeOther(f"/safety/{campaign}/{went_to}")
 
 
 _PERSON = "/safety/{id}/people/{person}"
