@@ -145,8 +145,7 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         await gates.read()
         desk = Desk(path, gates, accounts.is_fresh_factor)
         desk.pictures = site.state_dir / "pictures"
-        desk.caring = confirmation
-        desk.roster = roster
+        desk.caring, desk.roster = confirmation, roster
         desk.reach_ledger, desk.facilities = reach, facilities
         await stack.enter_async_context(_residents(site, doors, shelters, mode, clock))
         staff = console.application(desk, accounts, path, site.control.origin)

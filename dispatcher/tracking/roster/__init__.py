@@ -57,9 +57,14 @@ class Roster:
 
     def __init__(self, campaigns: Campaigns, key: Secret, city: City, clock: Clock) -> None:
         self._campaigns = campaigns
+        self._key = key
         self._seal = RosterSeal(key)
         self._city = city
         self._clock = clock
+
+    def over(self, campaigns: Campaigns) -> "Roster":
+        """The same roster, written to another keeper: a rehearsal's."""
+        return Roster(campaigns, self._key, self._city, self._clock)
 
     def pid(self, person_id: str) -> str:
         """What a person is known by to whoever keeps rows of them; nobody finds the way back without the key."""
