@@ -219,8 +219,8 @@ async def test_every_link_on_every_page_leads_somewhere(rig):
     for base in ("", folder):
         for name in NAMES:
             for link in (await rig.site.page(base + name)).links:
-                # The door to answer at is a room of the node's, not a file.
-                if not link.startswith(("tel:", "data:")) and not link.endswith("report"):
+                # The doors to answer and to register at are rooms of the node's, not files.
+                if not link.startswith(("tel:", "data:")) and not link.endswith(("report", "mail")):
                     assert await rig.site.get(os.path.normpath(base + link))
 
 
