@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -64,6 +64,7 @@ def _token(secret: str, address: str, purpose: str) -> str:
     return hmac.digest(secret.encode(), f"{purpose}\0{address}".encode(), "sha256")[:16].hex()
 
 
+@lru_cache(maxsize=256)
 def _atom(text: str) -> str:
     """As it can stand between two dots of a Message-ID."""
     return quote(text, safe="").replace(".", "%2E")

@@ -28,6 +28,7 @@ from drills.world.ports import free_port
 SUBSCRIBERS = 120
 LANGUAGES = ("ja", "ja", "ja", "ja", "ja-x-easy", "en-US")
 """As they are drawn: most people here read Japanese."""
+ENROL = "touroku@bousai.example.jp"
 USER = "todoke"
 LOOPBACK = "127.0.0.1"
 
@@ -54,6 +55,8 @@ class World:
         self._password = secrets.token_hex(16)
         self._port = free_port()
         self._door = free_port()
+        self.incoming_port = free_port()
+        """Where empty mails and bounces are handed to."""
         self._server: asyncio.Server | None = None
         self._tls: ssl.SSLContext | None = None
         self._first_byte_at: str | None = None
@@ -96,6 +99,7 @@ class World:
             "secret": {"file": str(self._dir / "links")},
             "unsubscribe_url": f"http://{LOOPBACK}:{self._door}/unsubscribe",
             "listen": f"{LOOPBACK}:{self._door}",
+            "incoming": {"listen": f"{LOOPBACK}:{self.incoming_port}", "enrol": ENROL},
             "relay": {
                 "host": LOOPBACK,
                 "port": self._port,

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.email_list import DomainRate, EmailList, Kind, RelaySettings, Settings
+from channels.email_list import DkimSettings, DomainRate, EmailList, IncomingSettings, Kind, RelaySettings, Settings
 from channels.email_list.letter import Letter, Sender, write
 from channels.email_list.relay import Tls
 from config.cities import load
@@ -52,6 +52,7 @@ def settings_for(world: World, **changed) -> Settings:
         "secret": Secret(Path(said["secret"]["file"]).read_text()),
         "relay": RelaySettings(**{**relay, "ca": Path(relay["ca"])}),
         "timeout": 5.0,
+        "incoming": IncomingSettings(**said["incoming"]),
     }
     return Settings(**{**said, **changed})
 
@@ -379,11 +380,17 @@ async def test_who_left_stays_out_when_the_file_changes(rig):
         ({"mails_per_connection": 0}, "mails_per_connection"),
         ({"timeout": 0.0}, "timeout"),
         ({"subscribers": Path("none.csv")}, "subscribers"),
+        ({"dkim": (DkimSettings(selector="s", domain="example.com", key=Secret("x")),)}, "dkim"),
+        ({"incoming": IncomingSettings(listen="127.0.0.1:25", enrol="kunren@bousai.example.jp")}, "incoming"),
     ],
 )
 async def test_settings_that_cannot_work_are_named(rig, changed, where):
     assert where in [name for name, _ in replace(rig.channel.settings, **changed).problems()]
     assert not list(rig.channel.settings.problems())
+
+
+def test_a_door_for_what_comes_back_that_cannot_work_is_named():
+    assert [w for w, _ in IncomingSettings(listen="25", enrol="登録@example.jp").problems()] == ["listen", "enrol"]
 
 
 def test_mail_in_the_clear_is_for_loopback_alone():

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.email_list import EmailList, IncomingSettings
+from channels.email_list import EmailList
 from channels.email_list import incoming as door
 from channels.email_list.autoreply import may_answer
 from channels.email_list.bounce import read
@@ -24,14 +24,12 @@ from dispatcher.clock import SystemClock
 from dispatcher.errors import StorageFull
 from dispatcher.model.delivery import Receipt
 from dispatcher.model.mode import Drill
-from drills.world.email_list import World
-from drills.world.ports import free_port
+from drills.world.email_list import ENROL, World
 from tests.channels.test_email_list import settings_for
 from tests.contracts.channel_contract import Memory, attempt, members, surroundings
 from tests.samples import OSAWA, evacuation_order
 
 ORDER = evacuation_order(Drill)
-ENROL = "touroku@bousai.example.jp"
 PERSON = "new.person@example.jp"
 ASKING = f"From: <{PERSON}>\r\nTo: <{ENROL}>\r\nMessage-ID: <ask-1@example.jp>\r\nSubject: \r\n\r\n\r\n"
 DOCOMO = ("docomo.ne.jp",)
@@ -94,9 +92,8 @@ class Rig:
 @asynccontextmanager
 async def a_rig(tmp_path, inbox=None):
     async with World(tmp_path / "world", load("mitaka"), 1) as world:
-        inbox, clock, port = inbox or Memory(), Moved(), free_port()
-        settings = settings_for(world, incoming=IncomingSettings(listen=f"127.0.0.1:{port}", enrol=ENROL))
-        channel = EmailList(Drill, settings, replace(surroundings(tmp_path / "state"), clock=clock))
+        inbox, clock, port = inbox or Memory(), Moved(), world.incoming_port
+        channel = EmailList(Drill, settings_for(world), replace(surroundings(tmp_path / "state"), clock=clock))
         async with channel.open(inbox):
             yield Rig(channel, world, inbox, clock, port)
 
