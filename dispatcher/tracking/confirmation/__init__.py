@@ -11,6 +11,7 @@ Source: design.md §8.
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Generic
 
@@ -33,6 +34,7 @@ from dispatcher.tracking.confirmation.asking import EVERYBODY, KEY_KEPT, ROOM, A
 from dispatcher.tracking.confirmation.case import Case
 from dispatcher.tracking.confirmation.hearing import Hearing, read_reported
 from dispatcher.tracking.confirmation.keys import KeyRing, Keys
+from dispatcher.tracking.confirmation.matching import WHAT, due_after, matches
 from dispatcher.tracking.confirmation.round import ANSWERED_FOR, Round, priority_below
 from dispatcher.tracking.confirmation.round import Asked as OneAsking
 from dispatcher.tracking.confirmation.round import State as Stands
@@ -74,7 +76,7 @@ class Confirmation(Generic[M]):
         self._asking: Asking[M] = Asking(
             mode, ledger, ledger.campaigns, asking_media, self._ladders, self._ring, clock, site_url, people
         )
-        self._hearing: Hearing[M] = Hearing(mode, ledger.campaigns, self._ring, clock)
+        self._hearing: Hearing[M] = Hearing(mode, ledger.campaigns, self._ring, clock, self._reported)
 
     # -- the outbox and the media ------------------------------------------------------------------------------------
 
@@ -83,6 +85,8 @@ class Confirmation(Generic[M]):
         match claim.key.rpartition(f":{ROOM}/")[2]:
             case what if what.partition("/")[0] == "end":
                 await self._end(claim.identifier)
+            case what if what.partition("/")[0] == WHAT:
+                await self._match_by_itself(claim.identifier)
             case "destroy":
                 await self.destroy(claim.identifier)
             case _:
@@ -392,6 +396,25 @@ class Confirmation(Generic[M]):
                     )
                 )
         return found
+
+    async def _reported(self, campaign: Campaign) -> None:
+        what, due = due_after(self._clock.now())
+        await self._ledger.add_deliveries([timer(campaign.id, Round.of(campaign), what, due)])
+
+    async def _match_by_itself(self, campaign: str) -> None:
+        """Reports that are about exactly one person join theirs."""
+        kept = await self._campaigns.get(campaign)
+        if kept.is_destroyed or not Round.of(kept).is_open:
+            return
+        reports = {one.id: one for one in await self.unmatched(campaign)}
+        found = await matches(self._campaigns, campaign, self._ring.of(kept), list(reports.values()))
+        for report, person in found.items():
+            said = reports[report]
+            reply = Reply(said.answer, Source.ANONYMOUS, said.saw, said.medium, said.at, said.details)
+            await self._hearing.told("", campaign, person, reply)
+            event = Event("safety.matched", campaign, {"by": "", "report": report, "person": person})
+            with suppress(StaleHash):  # staff were faster
+                await self._campaigns.settle(campaign, report, person, event)
 
     async def match(self, by: str, campaign: str, report: str, person: str) -> None:
         event = Event("safety.matched", campaign, {"by": by, "report": report, "person": person})

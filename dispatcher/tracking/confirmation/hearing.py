@@ -8,7 +8,7 @@ Source: design.md §8; tracking/answering.py; model/campaign.py `standing`.
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Generic
@@ -71,6 +71,8 @@ class Hearing(Generic[M]):
     campaigns: Campaigns
     ring: KeyRing
     clock: Clock
+    reported: Callable[[Campaign], Awaitable[None]]
+    """Called when a report of somebody known by name came in that might find its person by itself."""
     bodies: "Bodies[M]" = field(default_factory=Bodies)
 
     # -- by a link ---------------------------------------------------------------------------------------------------
@@ -181,6 +183,8 @@ class Hearing(Generic[M]):
         taken = await self.campaigns.reply(
             [NewReply(campaign.id, id_, "", 0, min(reported.at, self.clock.now()), keys.standing(None), sealed=sealed)]
         )
+        if reported.quarter and (reported.birth_date or reported.phone):
+            await self.reported(campaign)
         return taken[0] in {Taken.NEW, Taken.SAME}
 
     async def _open(self) -> Campaign | None:

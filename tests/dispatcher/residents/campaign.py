@@ -46,20 +46,33 @@ def pid(number: int) -> str:
     return f"pid{number:06d}"
 
 
-def confirmation_on(ledger: Ledger, count: int, clock: Clock, contact: Contact = MAIL) -> Confirmation[Drill]:
+def confirmation_on(
+    ledger: Ledger, count: int, clock: Clock, contact: Contact = MAIL, *, is_twin: bool = False
+) -> Confirmation[Drill]:
     async def people(quarters: Sequence[str]) -> AsyncIterator[tuple[str, Case]]:
         del quarters
         for number in range(count):
-            yield pid(number), Case(name=f"住民{number:04d}", quarter=QUARTER, contacts=(contact,))
+            yield (
+                pid(number),
+                Case(
+                    name="住民" if is_twin else f"住民{number:04d}",
+                    birth_date="1950-04-01",
+                    phones=(f"0422-00-{number:04d}",),
+                    quarter=QUARTER,
+                    contacts=(contact,),
+                ),
+            )
 
     return Confirmation(Drill, ledger, {}, people, SECRET, clock, CITY, "http://127.0.0.1")
 
 
 @asynccontextmanager
-async def asked(dsn: str, count: int, clock: Clock | None = None, contact: Contact = MAIL) -> AsyncIterator[Asked]:
-    """So many people of one quarter, all written down."""
+async def asked(
+    dsn: str, count: int, clock: Clock | None = None, contact: Contact = MAIL, *, is_twin: bool = False
+) -> AsyncIterator[Asked]:
+    """So many people of one quarter, all written down; twins have one name and one birth date."""
     async with open_ledger(dsn, mode=Drill, node="here", clock=SystemClock()) as ledger:
-        confirmation = confirmation_on(ledger, count, clock or SystemClock(), contact)
+        confirmation = confirmation_on(ledger, count, clock or SystemClock(), contact, is_twin=is_twin)
         yield await begin(confirmation, ledger)
 
 

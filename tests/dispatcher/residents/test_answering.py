@@ -1,7 +1,8 @@
 """The doors with the safety loop behind them: what was thanked for is kept, and a wrong link costs the ledger what any other does."""
 
+import sqlite3
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 
 import aiohttp
@@ -10,16 +11,20 @@ import pytest
 from dispatcher import residents
 from dispatcher.campaigns import Wanted
 from dispatcher.clock import ManualClock, SystemClock
+from dispatcher.ledger import Claim
 from dispatcher.ledgers import open_ledger
 from dispatcher.listening import listening
 from dispatcher.model.campaign import Answer, Progress, Source
+from dispatcher.model.delivery import Priority
 from dispatcher.model.mode import Drill
 from dispatcher.residents import reply, report
 from dispatcher.residents.page import Pages
+from dispatcher.steps.dispatch import CLOCK
 from dispatcher.tracking.caring import Wish
 from dispatcher.tracking.confirmation.hearing import Hearing
 from dispatcher.tracking.confirmation.keys import KeyRing
-from tests.dispatcher.residents.campaign import CITY, RELATIVE, SECRET, asked, begin, confirmation_on
+from dispatcher.tracking.confirmation.matching import due_after
+from tests.dispatcher.residents.campaign import CITY, QUARTER, RELATIVE, SECRET, asked, begin, confirmation_on
 
 PAGES = Pages(CITY, Drill)
 
@@ -101,7 +106,7 @@ async def test_a_link_guessed_expired_closed_or_of_another_event_costs_the_same_
         clock.advance(timedelta(hours=73).total_seconds())
         now = await begin(confirmation_on(closed.ledger, 1, clock), closed.ledger)
         counting = Counting(closed.ledger.campaigns)
-        hearing = Hearing(Drill, counting, KeyRing(SECRET), clock)
+        hearing = Hearing(Drill, counting, KeyRing(SECRET), clock, closed.confirmation._reported)
         seen = []
         async with site_of(hearing, clock) as site:
             for token in ("a" * 26, "nothing", closed.token(0), over.token(0), now.keys.token("nobody", "self")):
@@ -139,3 +144,65 @@ async def test_no_file_of_the_node_holds_a_token_a_name_or_a_word_that_was_typed
         if path.is_file():
             data = path.read_bytes()
             assert not [secret for secret in secrets if secret.encode() in data]
+
+
+KNOWN = {"name": "住民 ０００1", "birth": "昭和25年4月1日", "quarter": QUARTER, "a": "help"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "finds"),
+    [
+        (KNOWN, 1),
+        (KNOWN | {"birth": "", "phone": "0422-00-0001"}, 1),
+        (KNOWN | {"birth": "1950-4-2"}, 0),
+        (KNOWN | {"birth": "", "phone": "0422-00-9999"}, 0),
+        (KNOWN | {"birth": ""}, 0),
+        (KNOWN | {"quarter": ""}, 0),
+        (KNOWN | {"name": "住民7777"}, 0),
+    ],
+    ids=["birth", "phone", "other birth", "other phone", "name alone", "no quarter", "other name"],
+)
+async def test_a_report_joins_the_one_person_whom_it_is_about_some_time_later(dsn, clock, typed, finds):
+    async with asked(dsn, 3, clock) as campaign, site_of(campaign.confirmation.answering, clock) as site:
+        assert "市に届きました" in (await text(site, "POST", "/report", data=typed))[1]
+        assert len(await campaign.confirmation.unmatched(campaign.id)) == 1
+        await campaign.confirmation.attempt(look_of(campaign.id))
+        assert len(await campaign.confirmation.unmatched(campaign.id)) == 1 - finds
+        person = await campaign.confirmation.person(campaign.id, campaign.person(1))
+        assert [(r.answer, r.source) for r in person.replies] == [(Answer.HELP, Source.ANONYMOUS)] * finds
+
+
+async def test_a_report_that_fits_two_people_is_left_to_staff(dsn, clock):
+    async with asked(dsn, 2, clock, is_twin=True) as campaign, site_of(campaign.confirmation.answering, clock) as site:
+        await text(site, "POST", "/report", data=KNOWN | {"name": "住民"})
+        await campaign.confirmation.attempt(look_of(campaign.id))
+        assert len(await campaign.confirmation.unmatched(campaign.id)) == 1
+
+
+async def test_one_look_a_minute_is_parked_for_all_reports_of_it(dsn, clock):
+    async with asked(dsn, 2, clock) as campaign, site_of(campaign.confirmation.answering, clock) as site:
+        for number in range(5):
+            await text(site, "POST", "/report", data=KNOWN | {"form": f"{number:022d}"})
+        _, due = due_after(clock.now())
+        assert timedelta(0) < due - clock.now() <= timedelta(minutes=1)
+        with closing(sqlite3.connect(dsn.removeprefix("sqlite:///"))) as looked:
+            ((parked,),) = looked.execute("SELECT count(*) FROM deliveries WHERE key LIKE '%:safety/match/%'")
+        assert parked == 1
+        assert len(await campaign.confirmation.unmatched(campaign.id)) == 5
+        await campaign.confirmation.attempt(look_of(campaign.id))
+        assert await campaign.confirmation.unmatched(campaign.id) == []
+
+
+def look_of(campaign):
+    """The claim of the timer that looks at reports."""
+    return Claim(
+        id=1,
+        token="",
+        key=f"{campaign}:{CLOCK}:safety/match/1",
+        identifier=campaign,
+        channel=CLOCK,
+        priority=Priority.ROUTINE,
+        attempt=1,
+        destinations=(),
+        is_reclaimed=False,
+    )
