@@ -58,6 +58,7 @@ from dispatcher.tracking.confirmation import Confirmation
 from dispatcher.tracking.confirmation.people import People
 from dispatcher.tracking.escalation import Escalation
 from dispatcher.tracking.reach import ROOM, Reach
+from dispatcher.tracking.release import Releases
 from dispatcher.tracking.roster import Roster
 from dispatcher.tracking.shelters import Shelters
 
@@ -200,7 +201,14 @@ def _safety(
     roster = Roster(path.ledger.campaigns, site.safety.key, path.city, path.clock)
     secret = site.safety.key.reveal().encode()
     confirmation: Confirmation[M] = Confirmation(
-        path.mode, path.ledger, path.channels, People(roster).of, secret, path.clock, path.city, path.web
+        path.mode,
+        path.ledger,
+        path.channels,
+        People(roster, Releases(path.ledger, path.clock)).of,
+        secret,
+        path.clock,
+        path.city,
+        path.web,
     )
     path.rooms[SAFETY] = confirmation
     answers.begin(confirmation.answering)

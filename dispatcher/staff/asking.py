@@ -9,7 +9,7 @@ Source: design.md §8, §9; dispatcher/staff/rules.py and RULES.md.
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from dispatcher.campaigns import Campaign
@@ -25,10 +25,10 @@ from dispatcher.staff.rules import Act, Role
 from dispatcher.staff.seat import Seat
 from dispatcher.staff.sessions import Person, is_same
 from dispatcher.tracking.caring import Caring, Plan
+from dispatcher.tracking.release import Release, Releases
 
 PROPOSED = "safety-proposal"
 """Kind of record: what waits for a second person."""
-RELEASE = "safety-release"
 LONGEST_RELEASE_H = 72
 
 
@@ -66,16 +66,6 @@ class Proposal:
     kind: str = ""
     reason: str = ""
     hours: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """The roster may be shown to supporters without consent, until then."""
-
-    by: str
-    agreed_by: str
-    reason: str
-    until: datetime
 
 
 def is_welfare(by: Person) -> bool:
@@ -141,7 +131,7 @@ class Asking(Seat[M]):
             said = {"by": waits.by, "agreed_by": by.name, "act": waits.act}
             if waits.act == "release":
                 await self._take_away(key, version, Event("proposal.agreed", "", said))
-                await self._release(waits, by)
+                await self._releases.begin(waits.by, by.name, waits.reason, waits.hours)
                 return Went()
             self._require_going()
             await self._take_away(key, version, Event("proposal.agreed", "", said))
@@ -199,30 +189,16 @@ class Asking(Seat[M]):
     async def end_release(self, by: Person) -> None:
         """End it before its time. Raises NotFound where there is none."""
         async with self._acting(by, Act.RELEASE):
-            version, _ = await self._path.ledger.read_record(RELEASE, RELEASE)
-            event = Event("roster.release-ended", "", {"by": by.name})
-            await self._path.ledger.save_record(RELEASE, RELEASE, version, None, event)
+            await self._releases.end(by.name)
 
     async def release(self, by: Person) -> Release | None:
         """The release that is in force; None if there is none or its time is over."""
         async with self._acting(by, Act.LOOK):
-            try:
-                _, body = await self._path.ledger.read_record(RELEASE, RELEASE)
-            except NotFound:
-                return None
-            until = datetime.fromisoformat(body["until"]).astimezone(JST)
-            if until <= self._path.clock.now():
-                return None
-            return Release(body["by"], body["agreed_by"], body["reason"], until)
+            return await self._releases.current()
 
-    async def _release(self, waits: Proposal, by: Person) -> None:
-        until = self._path.clock.now() + timedelta(hours=waits.hours)
-        body = {"by": waits.by, "agreed_by": by.name, "reason": waits.reason, "until": until.isoformat()}
-        try:
-            version, _ = await self._path.ledger.read_record(RELEASE, RELEASE)
-        except NotFound:
-            version = 0
-        await self._path.ledger.save_record(RELEASE, RELEASE, version, body, Event("roster.released", "", body))
+    @property
+    def _releases(self) -> Releases:
+        return Releases(self._path.ledger, self._path.clock)
 
     # -- within ------------------------------------------------------------------------------------------------------
     async def _one(self, campaign: str) -> Campaign:

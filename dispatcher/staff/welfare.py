@@ -105,14 +105,21 @@ class Welfare(Rounds[M]):
                     break
             return found
 
-    async def visits(self, by: Person, campaign: str, *, is_sealed: bool = False) -> Sequence[VisitSheet]:
-        """The visit list, a sheet a quarter in the gazetteer's order; `is_sealed`: of the people under 閲覧制限 alone."""
-        async with self._showing(by, campaign, "sealed" if is_sealed else "visits"):
+    async def visits(
+        self, by: Person, campaign: str, *, is_sealed: bool = False, for_supporters: bool = False
+    ) -> Sequence[VisitSheet]:
+        """The visit list, a sheet a quarter in the gazetteer's order; `is_sealed`: of the people under 閲覧制限 alone.
+
+        `for_supporters`: those alone who agreed that supporters are told of them, unless a release is in force.
+        """
+        what = "sealed" if is_sealed else "supporters" if for_supporters else "visits"
+        async with self._showing(by, campaign, what):
+            tells_all = not for_supporters or await self._releases.current() is not None
             sheets: dict[str, list[Somebody]] = {}
             # The sealed list has whoever is not known to be safe: those people stand on no other one.
             wish = Wish(is_restricted=is_sealed, is_visit=None if is_sealed else True)
             async for each in self._loop.people(campaign, wish):
-                if each.answer is not Answer.OK and each.progress in OPEN:
+                if each.answer is not Answer.OK and each.progress in OPEN and (tells_all or each.has_consented):
                     sheets.setdefault(each.quarter, []).append(each)
             order = list(self._path.city.quarters)
             return [

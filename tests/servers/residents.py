@@ -43,6 +43,7 @@ def everybody() -> list[tuple[str, Case]]:
                 quarter=QUARTERS[number > 7],
                 address=f"{number}番地",
                 phones=(f"0422-00-{number:04}",),
+                has_consented=number <= 3,
             ),
         )
         for number in range(1, 10)

@@ -15,10 +15,11 @@ from dispatcher.staff.api.alerts import Done
 from dispatcher.staff.api.drafts import InMode
 from dispatcher.staff.api.route import Call, Nothing, asks, changes, looks
 from dispatcher.staff.api.shapes import Facets
-from dispatcher.staff.asking import LONGEST_RELEASE_H, Planned, Proposal, Release, Went
+from dispatcher.staff.asking import LONGEST_RELEASE_H, Planned, Proposal, Went
 from dispatcher.staff.cases import Case, Said, UnmatchedReport, VisitSheet
 from dispatcher.staff.lookups import Why
 from dispatcher.staff.rounds import Overview
+from dispatcher.tracking.release import Release
 
 PAGE = 200
 """People in one answer at most."""
@@ -246,6 +247,11 @@ async def list_visits(call: Call[Nothing, Nothing]) -> Sheets:
     return Sheets(tuple(await call.rooms.desk.visits(call.who, call.id)))
 
 
+async def list_for_supporters(call: Call[Nothing, Nothing]) -> Sheets:
+    """支援者に渡す訪問の名簿（福祉だけ） (the visit list for supporters: those who agreed, or all while a release is in force)"""
+    return Sheets(tuple(await call.rooms.desk.visits(call.who, call.id, for_supporters=True)))
+
+
 async def list_sealed(call: Call[Nothing, Nothing]) -> Sealed:
     """封の名簿: 閲覧制限の人（福祉だけ） (the sealed list)"""
     desk, who = call.rooms.desk, call.who
@@ -293,6 +299,7 @@ ROUTES = (
     changes(f"{_PERSON}/take", Scope.WRITE, take_on),
     changes(f"{_PERSON}/resolve", Scope.WRITE, resolve),
     looks("/safety/{id}/visits", Scope.READ, list_visits),
+    looks("/safety/{id}/supporters", Scope.READ, list_for_supporters),
     looks("/safety/{id}/sealed", Scope.READ, list_sealed),
     looks("/safety/{id}/reports", Scope.READ, list_unmatched),
     changes("/safety/{id}/reports/{report}", Scope.WRITE, match_report),

@@ -100,19 +100,26 @@ async def visits(request: web.Request) -> web.Response:
     return await _sheets(request, is_sealed=False)
 
 
+async def supporters(request: web.Request) -> web.Response:
+    """The same for supporters: those who agreed to it, or all while a release is in force."""
+    return await _sheets(request, is_sealed=False, for_supporters=True)
+
+
 async def sealed(request: web.Request) -> web.Response:
     """封: those whose whereabouts nobody else may know."""
     return await _sheets(request, is_sealed=True)
 
 
-async def _sheets(request: web.Request, *, is_sealed: bool) -> web.Response:
+async def _sheets(request: web.Request, *, is_sealed: bool, for_supporters: bool = False) -> web.Response:
     console, by, t = request.app[CONSOLE], sitting(request).person, words(request)
     campaign = request.match_info["id"]
     return await render(
         request,
         "visits.html",
         o=await console.desk.campaign(by, campaign, t("ja", "en-US")),
-        sheets=await console.desk.visits(by, campaign, is_sealed=is_sealed),
+        sheets=await console.desk.visits(by, campaign, is_sealed=is_sealed, for_supporters=for_supporters),
+        for_supporters=for_supporters,
+        release=await console.desk.release(by),
         is_sealed=is_sealed,
         reports=await console.desk.unmatched(by, campaign, is_sealed=True) if is_sealed else (),
         by=by.name,
@@ -148,6 +155,7 @@ ROUTES = (
     web.post(f"{_PERSON}/resolve", resolve),
     web.post("/safety/{id}/search", search),
     web.get("/safety/{id}/visits", visits),
+    web.get("/safety/{id}/supporters", supporters),
     web.get("/safety/{id}/sealed", sealed),
     web.get("/safety/{id}/reports", reports),
     web.post("/safety/{id}/reports/{report}", match),

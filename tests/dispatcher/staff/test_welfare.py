@@ -180,3 +180,26 @@ async def test_a_round_that_is_over_takes_no_answer_and_no_case(room, desk):
     ):
         with pytest.raises(Refused, match="over"):
             await ask()
+
+
+async def test_supporters_are_told_of_those_who_agreed_and_of_all_others_while_a_release_is_in_force(room, desk):
+    campaign = await room.city.asked()
+
+    async def named():
+        sheets = await desk.visits(WELFARE, campaign, for_supporters=True)
+        return sorted(case.name for sheet in sheets for case in sheet.cases)
+
+    assert await named() == ["住民0001", "住民0002", "住民0003"]
+    key = await desk.propose_release(WELFARE, reason="大雨で支援者が足りない", hours=2)
+    assert len(await named()) == 3
+    await desk.agree(APPROVES, key, mode="drill")
+    release = await desk.release(VIEWER)
+    assert (release.by, release.agreed_by, release.reason) == (WELFARE.name, APPROVER, "大雨で支援者が足りない")
+    everybody = await named()
+    assert len(everybody) == 9
+    assert HIDDEN.name not in everybody
+    (said,) = await events(room, "roster.released")
+    assert said.facts["until"] == release.until.isoformat()
+    await desk.end_release(APPROVES)
+    assert await desk.release(VIEWER) is None
+    assert len(await named()) == 3
