@@ -24,6 +24,7 @@ WORDS: Mapping[str, str] = {
     "stale": "提出から10分たちました。承認されていません (waited ten minutes for an approval)",
     "overdue": "約束した次の発表の時刻を過ぎました (the promised update is overdue)",
     "failed": "届けられなかった宛先があります (a medium refused somebody for good)",
+    "facilities": "確認していない施設があります。電話してください (facilities have not acknowledged: call them)",
     "intake": "ほかの機関の電文から下書きができました (another agency's telegram has become a draft)",
     "rehearse": "1か月、訓練の送信をしていません (no rehearsal for a month)",
 }

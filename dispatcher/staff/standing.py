@@ -2,7 +2,7 @@
 
     a submission   an approver is called at once; ten minutes without an approval: stale, and paged; it is never approved by itself
     緊急発表         sent by one person: an approver is paged at 0, 60 and 120 s, until somebody confirms it
-    a live alert   its promised next update has passed; or a medium refused somebody for good
+    a live alert   its promised next update has passed; a medium refused somebody for good; facilities are left to the telephone
     a sender       nobody of whom anything went out on a drill node for a month is reminded to rehearse
 
 What is owed stands in the ledger as records of kind `page`, so a restart forgets nobody and tells nobody twice.
@@ -26,6 +26,7 @@ from dispatcher.model.draft import ENDING, Draft, Happening, State, Verb, advanc
 from dispatcher.staff.duty import Duty
 from dispatcher.staff.gates import Gates
 from dispatcher.staff.messages import PAGE
+from dispatcher.tracking.reach import rungs_kind
 
 LOOK_EVERY_S = 1.0
 REHEARSED_WITHIN = timedelta(days=31)
@@ -35,6 +36,7 @@ LADDERS_S: Mapping[str, Sequence[float]] = {
     "stale": (0.0,),
     "overdue": (0.0,),
     "failed": (0.0,),
+    "facilities": (0.0,),
     "rehearse": (0.0,),
     "intake": (0.0,),
 }
@@ -113,6 +115,8 @@ class Standing:
 
     async def _look_at_alerts(self, now: datetime, known: set[str]) -> None:
         for alert in await self._ledger.alerts(only_live=True):
+            if f"facilities:{alert.identifier}" not in known and await self._is_left_to_telephone(alert.identifier):
+                await self._owe("facilities", alert.identifier, now)
             if Verb(alert.verb) in ENDING:
                 continue
             for line in await self._ledger.tally(alert.identifier):
@@ -121,6 +125,10 @@ class Standing:
             promised = next_update(alert.cap_xml)
             if promised is not None and promised < now and f"overdue:{alert.identifier}" not in known:
                 await self._owe("overdue", alert.identifier, now)
+
+    async def _is_left_to_telephone(self, identifier: str) -> bool:
+        """Has the ladder of its facilities come to staff?"""
+        return any(body["to_call"] for _, _, body in await self._ledger.records(rungs_kind(identifier)))
 
     async def _look_at_senders(self, now: datetime, known: set[str]) -> None:
         """Once a month for everybody who has ever sent here and not lately."""

@@ -104,7 +104,9 @@ class Escalation(Generic[M]):
         else:
             attempted = await send(claim, rendering, channel, self.ledger, self.clock)
         refused = {told.address for told in attempted.told if told.outcome is Outcome.PERMANENT}
-        await self._fall_back(claim.identifier, refused)
+        is_all_told_here = len(attempted.told) == len(claim.destinations) and not claim.is_reclaimed
+        if refused or not is_all_told_here:
+            await self._fall_back(claim.identifier, refused)
         return attempted
 
     def _recipients(self, claim: Claim) -> Iterable[Recipient]:

@@ -22,6 +22,7 @@ def _secrets(monkeypatch):
         monkeypatch.setenv(f"TERMINALS_{mode}_SIGNING_KEY", SIGNING_KEY)
         for name in (f"STATION_MITAKA_{mode}", f"MAIL_{mode}_LINKS", f"MAIL_{mode}_PASSWORD"):
             monkeypatch.setenv(name, "canary-never-printed")
+        monkeypatch.setenv(f"FACILITIES_{mode}_LINKS", "canary-never-printed, of forty characters")
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)

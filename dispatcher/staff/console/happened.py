@@ -180,6 +180,16 @@ _SAID: Mapping[str, Callable[[Facts, Words, Callable[[str], str]], str]] = Mappi
             f"{title(str(f.get('channel', '')))}：受領・確認を記録",
             f"{title(str(f.get('channel', '')))}: receipts recorded",
         ),
+        "facilities.escalated": lambda f, t, _: t(
+            f"確認のない施設 {f.get('unacknowledged', 0)} か所："
+            f"次の連絡先へ {f.get('told', 0)}、電話をかける {f.get('to_call', 0)}",
+            f"{f.get('unacknowledged', 0)} facilities silent: "
+            f"{f.get('told', 0)} to the next contact, {f.get('to_call', 0)} to be called",
+        ),
+        "facility.telephoned": lambda f, t, _: t(
+            f"施設 {f.get('facility', '')} に電話した（{'応答あり' if f.get('answered') else '応答なし'}）",
+            f"telephoned facility {f.get('facility', '')} ({'answered' if f.get('answered') else 'no answer'})",
+        ),
         "deliveries.moved": lambda _f, t, _: t("送出が進んだ", "deliveries moved on"),
         "deliveries.added": lambda _f, t, _: t("宛先を書き足した", "further deliveries written down"),
         "deliveries.reclaimed": lambda _f, t, _: t("途中だった送出を引き取った", "deliveries taken over"),

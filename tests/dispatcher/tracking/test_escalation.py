@@ -7,15 +7,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from dispatcher.ledger import Claim
+from dispatcher.ledger import Claim, Event
 from dispatcher.model.delivery import DeliveryState, Priority, Receipt, Received
-from dispatcher.model.draft import Verb
+from dispatcher.model.draft import State, Verb
 from dispatcher.steps.dispatch import CLOCK
 from dispatcher.tracking.acknowledgement import Acknowledgements, Answers, Returned
-from dispatcher.tracking.reach import Claimed, Climbed
+from dispatcher.tracking.reach import Claimed, Climbed, rungs_kind
 from drills.world.ports import free_port
 from tests.servers.console import until
 from tests.servers.mailbox import got, parsed, recipients, token
+from tests.servers.seats import seats
 from tests.servers.told_first import line, register, told_first
 
 SOON_S = 0.4
@@ -244,3 +245,23 @@ async def test_another_node_goes_on_with_the_ladder_of_one_that_was_killed(postg
         await got(world, "f001-0@example.jp")
     told = await nothing_lost(tmp_path, world, dsn, node="fire-station")
     assert sum(told.values()) <= len(told) + BATCH + LANE, "no more than what was in flight"
+
+
+# -- headquarters ---------------------------------------------------------------------------------------------------
+
+
+async def test_headquarters_are_told_once_that_facilities_are_left_to_the_telephone(tmp_path):
+    async with seats(tmp_path) as s:
+        identifier = await s.in_state(State.LIVE)
+        await s.standing.look()
+        assert not await owed(s)
+        body = {"contacts": {}, "to_call": ["F001"]}
+        said = Event("facilities.escalated", identifier, {"rung": 3, "to_call": 1})
+        await s.ledger.save_record(rungs_kind(identifier), "3", 0, body, said)
+        await s.standing.look()
+        await s.standing.look()
+        assert await owed(s) == ["facilities"]
+
+
+async def owed(seats):
+    return [event.facts["why"] for event in await seats.events("page.owed") if event.facts["why"] == "facilities"]
