@@ -1,13 +1,15 @@
-"""A whole city for a browser: the node with its six media and their receivers, on a loop of its own, and four people who can sign in.
+"""A whole city for a browser: the node with its six media and their receivers, on a loop of its own, and five people who can sign in.
 
 The people are there before any browser is: two admins are founded at the machine, the other two are proposed by one of them,
 approved by the other, and enrol themselves, as on a new node.
 """
 
 import asyncio
+import csv
+import io
 import math
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,19 +17,23 @@ import pyotp
 import uvloop
 from argon2.profiles import CHEAPEST
 
+from config.cities import load
 from dispatcher.clock import SystemClock
+from dispatcher.model.draft import Verb
 from dispatcher.staff.accounts import Accounts
 from dispatcher.staff.accounts.passwords import Passwords
 from dispatcher.staff.sessions import Person
 from dispatcher.steps.accept import Typed
-from drills.stage import Stage, stage
+from drills.staff import is_settled
+from drills.stage import CITY, Stage, stage
 
-WRITER, APPROVER, ADMIN, OTHER_ADMIN = "職員0001", "職員0002", "職員0003", "職員0004"
+WRITER, APPROVER, ADMIN, OTHER_ADMIN, WELFARE = (f"職員000{number}" for number in range(1, 6))
 ROLES: Mapping[str, tuple[str, ...]] = {
     WRITER: ("originator",),
     APPROVER: ("approver",),
     ADMIN: ("admin",),
     OTHER_ADMIN: ("admin",),
+    WELFARE: ("welfare",),
 }
 PASSWORD = "雨のふる日は 長ぐつで 三本の橋をわたる"
 MODE = "drill"
@@ -89,6 +95,26 @@ class City:
         """As pending, and approved by APPROVER."""
         return self.run(self._issued(area))
 
+    def corrected(self, identifier: str) -> str:
+        """A 訂正 of that alert, taken by every medium."""
+        return self.run(self._corrected(identifier))
+
+    def quarter(self, name: str) -> str:
+        """Its code."""
+        return next(code for code, quarter in load(CITY).quarters.items() if quarter.names["ja"] == name)
+
+    def rostered(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """The city's roster is these people."""
+        self.run(self._rostered(rows))
+
+    def found_nursery(self, name: str, address: str, quarter: str) -> None:
+        """A new line in the city's register of facilities: reached by mail alone, and by nobody's simulation."""
+        facilities = self.stage.site.facilities
+        assert facilities is not None
+        row = f"N{address[:4]},{name},nursery,{quarter},{self.quarter(quarter)},,,60,ja,,{address},0422-00-0001"
+        with facilities.register.open("a", encoding="utf-8") as file:
+            file.write(row + "\n")
+
     def alerts(self) -> set[str]:
         """Identifiers of everything that ever went out."""
         return {alert.identifier for alert in self.run(self.stage.node.ledger.alerts())}
@@ -119,6 +145,23 @@ class City:
         draft, _ = await desk.preview(self.person(APPROVER), identifier)
         await desk.approve(self.person(APPROVER), identifier, shown=draft.hash, mode=MODE)
         return identifier
+
+    async def _corrected(self, identifier: str) -> str:
+        desk, by = self.stage.node.desk, self.person(APPROVER)
+        draft, _ = await desk.follow(by, Verb.CORRECT, identifier, Typed(note="時刻の誤り"), mode=MODE)
+        await self.stage.staff.watch(draft.identifier, is_settled)
+        return draft.identifier
+
+    async def _rostered(self, rows: Sequence[Mapping[str, str]]) -> None:
+        roster = self.stage.node.roster
+        assert roster is not None
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        file = text.getvalue().encode()
+        changes = await roster.check(io.BytesIO(file), "roster.csv")
+        await roster.replace(WELFARE, io.BytesIO(file), "roster.csv", changes.fingerprint)
 
     def second_factor(self, name: str) -> str:
         """What this person's app shows and has not been used yet; a recovery code where half a minute would have to pass."""
@@ -155,7 +198,7 @@ class City:
         for name in (ADMIN, OTHER_ADMIN):
             enrolling, enrolled = await self.accounts.at_machine.found(name, ROLES[name], PASSWORD)
             self._secrets[name], self._recovery[name] = enrolling.secret, list(enrolled.recovery_codes)
-        for name in (WRITER, APPROVER):
+        for name in (WRITER, APPROVER, WELFARE):
             what = {"name": name, "roles": list(ROLES[name])}
             proposal = await self.accounts.proposals.propose(self.person(ADMIN), "add", what)
             code = (await self.accounts.proposals.approve(self.person(OTHER_ADMIN), proposal.id)).handed_over
