@@ -5,6 +5,7 @@ As a module it is a process of its own, to be killed: python -m tests.servers.as
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,8 @@ from dispatcher.channel import Surroundings
 from dispatcher.clock import SystemClock
 from dispatcher.ledger import Ledger
 from dispatcher.ledgers import open_ledger
+from dispatcher.log import to_stderr
+from dispatcher.model.campaign import Answer
 from dispatcher.model.mode import Drill
 from dispatcher.model.policy import Contact
 from dispatcher.node import TIMERS, kinds
@@ -135,6 +138,7 @@ async def asking(
 
 
 async def main(folder: Path, dsn: str, node: str) -> None:
+    to_stderr(logging.ERROR)
     told = json.loads((folder / "asking.json").read_text())
     # Of the node that was killed nobody unlinked the listener, so each start has a port of its own.
     told["channels"]["email_list"]["listen"] = f"127.0.0.1:{free_port()}"
@@ -143,10 +147,10 @@ async def main(folder: Path, dsn: str, node: str) -> None:
         campaigns = await city.confirmation.campaigns()
         campaign = campaigns[0].id if campaigns else await city.start()
         print(campaign, flush=True)
-        # What comes in is answered at once, with its place in the stream: the token, and what is said.
+        # A line in, a token and what is said by it; a line out, once that is durable.
         while line := await asyncio.to_thread(sys.stdin.readline):
             token, answer = line.split()
-            page = await city.confirmation.answering.answer(token, answer, {}, "website")
+            page = await city.confirmation.answering.answer(token, Answer(answer), {}, "website")
             print("kept" if page else "unknown", flush=True)
 
 
