@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGS ?=
 ROWS ?=
 RUN_DEBS := python3-venv fonts-noto-cjk
-DEV_DEBS := $(RUN_DEBS) postgresql postfix nginx-light mosquitto mosquitto-clients tesseract-ocr tesseract-ocr-jpn libxml2-utils nftables iproute2 chromium
+DEV_DEBS := $(RUN_DEBS) systemd postgresql postfix nginx-light mosquitto mosquitto-clients tesseract-ocr tesseract-ocr-jpn libxml2-utils nftables iproute2 chromium
 # What is said while installing goes to stderr: stdout belongs to the program (make run ARGS="-o json").
 
 .PHONY: run test check bench fuzz lock clean help

@@ -149,7 +149,9 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         desk.caring, desk.roster = confirmation, roster
         desk.reach_ledger, desk.facilities = reach, facilities
         await stack.enter_async_context(_residents(site, doors, shelters, mode, clock))
-        staff = console.application(desk, accounts, path, site.control.origin)
+        staff = console.application(
+            desk, accounts, path, site.control.origin, mails_duty=site.duty is not None
+        )
         staff.add_subapp(api.PREFIX, api.application(api.Rooms(desk, accounts, ledger, clock, city)))
         figures = metrics.Metrics(ledger, clock, mode=mode.name, node=site.node, readers=lambda: staff[LIVE].readers)
         staff.add_subapp(metrics.PATH, metrics.application(figures, _measurers(accounts)))

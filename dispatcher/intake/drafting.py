@@ -115,11 +115,12 @@ class Drafting(Generic[M]):
         return None
 
     async def _following(self, alert: IssuedAlert | None, decision: Decision, verb: Verb) -> Verb:
-        """What the desk calls it: a 訂正 is of the same kind of message, or it is a 更新 that two people send."""
+        """What the desk calls it: a 訂正 is of the same kind of message for the same area, or it is a 更新 that two people send."""
         if alert is None:
             return Verb.ISSUE
         before = Draft.from_body(*await self._ledger.draft(alert.identifier))
-        return verb if verb in ONE_PERSON and before.template == decision.template else Verb.UPDATE
+        is_the_same = before.template == decision.template and set(before.quarters) == set(decision.quarters)
+        return verb if verb in ONE_PERSON and is_the_same else Verb.UPDATE
 
     async def _untouched(self, drafted: Drafted) -> Draft | None:
         """The draft, if it stands as this system wrote it."""

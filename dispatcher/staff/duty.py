@@ -61,10 +61,10 @@ class Duty:
         """Rehearsals are counted where they are held."""
         return self._mode.name == "drill"
 
-    async def tell(self, why: str, subject: str, rung: int, rungs: int) -> None:
-        """One mail to everybody on the list. A relay that does not answer is logged; the ledger's record says that it was tried."""
+    async def tell(self, why: str, subject: str, rung: int, rungs: int) -> bool:
+        """One mail to everybody on the list. False where the relay did not take it: logged, and to be tried again."""
         if self._to is None:
-            return
+            return True
         mail = EmailMessage()
         mail["From"] = self._to.sender
         mail["To"] = ", ".join(await self._agreed() or self._to.to)
@@ -90,3 +90,5 @@ class Duty:
             )
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as failure:
             log.warning("duty.untold", reason=type(failure).__name__)
+            return False
+        return True

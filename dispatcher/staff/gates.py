@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from dispatcher.channel import Limits
 from dispatcher.clock import Clock
@@ -104,7 +103,3 @@ class _Gated(Mapping[str, Limits]):
 
     def __len__(self) -> int:
         return len(self._lanes)
-
-    def __repr__(self) -> str:
-        held: dict[str, Any] = dict(self.items())
-        return f"_Gated({held})"

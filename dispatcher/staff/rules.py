@@ -36,6 +36,20 @@ class Role(StrEnum):
     """Another system (CAP, JMA): it writes drafts and sends nothing."""
 
 
+ROLE_WORDS: Mapping[Role, str] = MappingProxyType(
+    {
+        Role.VIEWER: "閲覧者",
+        Role.ORIGINATOR: "起案者",
+        Role.APPROVER: "承認者",
+        Role.WELFARE: "福祉担当",
+        Role.COORDINATOR: "訓練統括",
+        Role.ADMIN: "管理者",
+        Role.TRAINEE: "訓練生",
+        Role.INTAKE: "外部の機関",
+    }
+)
+
+
 class Act(StrEnum):
     """What may be asked of the desk."""
 
@@ -229,9 +243,9 @@ def refusal(state: State | None, act: Act, role: Role, mode: type[Mode]) -> str:
         where = STATE_WORDS[state] if state is not None else "この対象"
         return f"{where}では{WORDS[act]}できません (not possible: {state} · {act})"
     if mode.name == "live" and act in DRILL_ONLY.get(role, frozenset()):
-        return f"{role} は訓練の節点でだけ{WORDS[act]}できます ({role}: on a drill node only)"
+        return f"{ROLE_WORDS[role]}は訓練の節点でだけ{WORDS[act]}できます ({role}: on a drill node only)"
     if role not in rule.roles:
-        return f"{role} には{WORDS[act]}の権限がありません ({role} may not {act})"
+        return f"{ROLE_WORDS[role]}には{WORDS[act]}の権限がありません ({role} may not {act})"
     return ""
 
 

@@ -29,6 +29,8 @@ from dispatcher.staff.messages import PAGE
 from dispatcher.tracking.reach import rungs_kind
 
 LOOK_EVERY_S = 1.0
+AGAIN = timedelta(seconds=30)
+"""After a mail that the relay did not take: every other one would wait for the same relay."""
 REHEARSED_WITHIN = timedelta(days=31)
 LADDERS_S: Mapping[str, Sequence[float]] = {
     "break-glass": (0.0, 60.0, 120.0),
@@ -72,6 +74,7 @@ class Standing:
         self._clock = clock
         self._gates = gates
         self._duty = duty
+        self._untold_until = clock.now()
 
     async def run(self) -> None:
         """Until cancelled. Gates are read beside the rest: a relay that hangs must not keep open what another node has closed."""
@@ -155,15 +158,28 @@ class Standing:
             ladder = LADDERS_S[page.why]
             if page.told >= len(ladder) or (now - page.since).total_seconds() < ladder[page.told]:
                 continue
-            draft = drafts.get(page.subject)
-            told = page.told + 1
-            if page.why == "break-glass" and draft is not None and draft.confirmed_by is not None:
+            if _is_moot(page.why, drafts.get(page.subject)):
                 told = len(ladder)
+            elif now < self._untold_until:
+                continue
             else:
-                await self._duty.tell(page.why, page.subject, page.told + 1, len(ladder))
+                # What came due while the relay was away is one mail, not several at once.
+                told = sum(rung_s <= (now - page.since).total_seconds() for rung_s in ladder)
+                if not await self._duty.tell(page.why, page.subject, told, len(ladder)):
+                    self._untold_until = now + AGAIN
+                    continue
             body = {"why": page.why, "since": page.since.isoformat(), "told": told}
             event = Event("page.told", page.subject, {"why": page.why, "rung": told, "to": self._duty.name})
             await self._ledger.save_record(PAGE, page.key, page.version, body, event)
+
+
+def _is_moot(why: str, draft: Draft | None) -> bool:
+    """Whether what was to be told has been dealt with meanwhile."""
+    if draft is None:
+        return False
+    if why == "break-glass":
+        return draft.confirmed_by is not None
+    return why == "waiting" and draft.state is not State.PENDING
 
 
 def next_update(cap_xml: bytes) -> datetime | None:

@@ -62,7 +62,8 @@ def accept(
     """The draft, complete in every language of its template. `before` is the draft of the alert that it follows.
 
     A template of the other mode is none here, one of another verb is none for this one, and at 警戒レベル 4 and 5 the order itself
-    keeps its reviewed words. A 訂正, which one person may send alone, keeps the template: another kind of message is a 更新.
+    keeps its reviewed words. A 訂正, which one person may send alone, keeps template and area: another kind of message, or one for
+    other people, is a 更新.
 
     Raises:
         InvalidInput: each thing that is missing, unknown or wrong.
@@ -74,6 +75,9 @@ def accept(
     next_update = _moment(typed.next_update, "next_update", now, now + NEXT_UPDATE_IN, findings)
     if typed.verb in {Verb.CORRECT, Verb.RETRACT} and not typed.note:
         findings.append(Finding("note", "何が誤りだったかを書いてください (say what was wrong)"))
+    if typed.verb is Verb.CORRECT and before is not None and quarters and set(quarters) != set(before.quarters):
+        said = "訂正では対象区域を変えられません。更新にして二人目の承認を受けるか、取り消してください"
+        findings.append(Finding("area", f"{said} (a correction keeps its area: make it an update, or retract)"))
     findings += _unwritable(typed)
     if findings or template is None:
         raise InvalidInput(findings)

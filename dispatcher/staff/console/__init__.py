@@ -76,9 +76,11 @@ ROOMS = (
 )
 
 
-def application(desk: Desk[Any], accounts: Accounts, path: Path[Any], url: str) -> web.Application:
+def application(
+    desk: Desk[Any], accounts: Accounts, path: Path[Any], url: str, *, mails_duty: bool = True
+) -> web.Application:
     """The console of one node. `url`: where staff open it; https decides that cookies are bound to it."""
-    console = Console(desk, accounts, path, url)
+    console = Console(desk, accounts, path, url, mails_duty)
     app = web.Application(middlewares=guards(console), client_max_size=UPLOAD_BYTES)
     app[CONSOLE] = console
     app[preview.SHOWN] = preview.Shown()

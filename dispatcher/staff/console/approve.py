@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from aiohttp import web
 
 from dispatcher import cap
+from dispatcher.channel import with_banner
 from dispatcher.errors import Finding, InvalidInput, NotFound, Refused, StaleHash
 from dispatcher.model.draft import ENDING, ONE_PERSON, STALE_AFTER, Draft, State, Verb
 from dispatcher.staff.console.attention import WATCH
@@ -79,8 +80,9 @@ async def _show(
     console, who, t = request.app[CONSOLE], sitting(request), words(request)
     case = await case_of(console, who.person, request.match_info["id"])
     draft = case.draft
-    after = readable(case.prepared.alert, t)
-    before = readable(cap.read(case.previous.cap_xml), t) if case.previous else None
+    mode = console.path.mode
+    after = readable(with_banner(case.prepared.alert, mode), t)
+    before = readable(with_banner(cap.read(case.previous.cap_xml), mode), t) if case.previous else None
     may, why = _may(console, who.person, case)
     number = await request.app[WATCH].number(draft.identifier) if draft.state in ISSUED else len(case.chain) + 1
     return await render(
@@ -208,7 +210,7 @@ async def _again(request: web.Request, error: Refused, typed: Mapping[str, str])
         return await refused(request, error)
     console, who, t = request.app[CONSOLE], sitting(request), words(request)
     case = await case_of(console, who.person, request.match_info["id"])
-    now = readable(case.prepared.alert, t)
+    now = readable(with_banner(case.prepared.alert, console.path.mode), t)
     was = _was_shown(typed.get("_shown", ""))
     changed = [row for row in rows(was, now) if row.is_changed] if was is not None and set(was) & set(now) else []
     found = error.findings if isinstance(error, InvalidInput) else ()

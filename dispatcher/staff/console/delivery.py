@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from dispatcher.channel import with_banner
 from dispatcher.errors import Finding, InvalidInput, Refused
 from dispatcher.ledger import DestinationStatus
 from dispatcher.model.delivery import Outcome, Receipt
@@ -225,7 +226,7 @@ async def _retraction(
         "retract.html",
         status=status,
         o=found,
-        prepared=prepared,
+        says=with_banner(prepared.alert, console.path.mode).info if prepared else (),
         act=act_words(retracting, console.mode, console.path.city, t),
         may=_may(console, person, found)["retract"],
         followed_by=await _followed_by(console, found),

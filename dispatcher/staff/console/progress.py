@@ -125,6 +125,7 @@ async def _show(
         wrong=wrong,
         at=asked.get("at", ""),
         lines=lines,
+        subjects=await _subjects(request, {line.subject for line in lines}),
         shows_all=shows_all,
         is_cut=len(story) == SHOWN,
         reports=reports,
@@ -142,6 +143,18 @@ async def _show(
             *(q.names["ja"] for q in console.path.city.quarters.values()),
         ],
     )
+
+
+async def _subjects(request: web.Request, of: set[str]) -> Mapping[str, str]:
+    """Event and place of each draft and message among these; what is neither keeps its identifier."""
+    console, language = request.app[CONSOLE], words(request)("ja", "en-US")
+    named = {}
+    for identifier, version, body in await console.path.ledger.drafts():
+        if identifier in of:
+            draft = Draft.from_body(version, body)
+            wording = draft.wording.get(language) or next(iter(draft.wording.values()))
+            named[identifier] = f"{wording.event}　{console.path.city.say(draft.quarters, language)}"
+    return named
 
 
 async def _names(request: web.Request, alerts: list[IssuedAlert]) -> list[tuple[str, str]]:

@@ -28,6 +28,8 @@ class Console:
     accounts: Accounts
     path: MessagePath[Any]
     url: str
+    mails_duty: bool = True
+    """Whether the site file names a relay for the duty list."""
 
     @property
     def clock(self) -> Clock:

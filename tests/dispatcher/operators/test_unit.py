@@ -70,9 +70,7 @@ def test_a_user_that_is_none_is_refused(city_hall, name, capsys):
 
 
 def test_systemds_own_checker_finds_nothing_to_say(city_hall, tmp_path, capsys):
-    checker = shutil.which("systemd-analyze")
-    if checker is None:
-        return  # this machine has no systemd; what it would read is tested above
+    checker = shutil.which("systemd-analyze") or "/usr/bin/systemd-analyze"
     file = tmp_path / "todoke.service"
     file.write_text(printed(city_hall, capsys, "--user", "root"), "utf-8")
     done = subprocess.run(

@@ -175,7 +175,22 @@ async def test_an_update_is_shown_against_what_went_out_before(room, approver):
     assert "第2報" in page.words
     assert any("野崎" in ins.text for ins in page.tree.xpath("//ins"))
     assert any("急" in ins.text for ins in page.tree.xpath("//ins"))
+    replaced = [gone.tail for gone in page.tree.xpath("//del[following-sibling::*[1][self::ins]]")]
+    assert replaced
+    assert set(replaced) == {" → "}, "what went and what came do not run together"
     assert page.tree.xpath("//button[contains(@class, 'act')]")[0].text_content().endswith("避難指示の更新を発表")
+
+
+async def test_in_a_drill_every_text_that_is_to_be_approved_or_retracted_says_so(room, writer, approver):
+    draft = await room.pending(areas=("新川",))
+    page = await approver.open(sending(draft))
+    said = {row[0].text: row[1].text_content() for row in page.tree.xpath("//table[contains(@class, 'diff')]/tbody/tr")}
+    assert said["見出し"].startswith("【訓練】")
+    issued = await room.issued(areas=("新川",))
+    retraction = await writer.open(f"/alerts/{issued}/retract")
+    papers = [paper.text_content() for paper in retraction.tree.xpath("//div[@class='paper']")]
+    assert papers
+    assert all(paper.startswith(("【訓練】", "[DRILL]")) for paper in papers)
 
 
 async def test_a_correction_is_sent_by_the_one_person_who_wrote_it(room, writer):

@@ -535,6 +535,9 @@ async def test_the_log_tells_in_words_what_happened_to_a_message(here, browser):
     for said in ("下書きを書いた", "承認へ提出した", "承認して発表した"):
         assert said in page.words
     assert APPROVER in page.words
+    everything = await browser.open("/progress")
+    assert identifier not in everything.words, "a message is named by what it says and where"
+    assert any("避難指示" in line.text_content() for line in everything.tree.xpath("//ol[@id='log']//p[@class='sub']"))
 
 
 async def test_the_board_can_be_seen_as_it_stood_and_not_before_it_was(here, browser):
@@ -553,6 +556,10 @@ async def test_the_board_can_be_seen_as_it_stood_and_not_before_it_was(here, bro
 
 
 # -- 管理 ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_duty_list_that_no_server_mails_says_so(browser):
+    assert "duty:（送信に使うサーバー）がありません" in (await browser.open("/admin")).words
 
 
 async def test_what_changes_people_takes_two_admins(here, browser, other):
