@@ -23,6 +23,7 @@ from dispatcher.model.draft import Draft
 from dispatcher.model.mode import M
 from dispatcher.staff.boards import Board, Boards
 from dispatcher.staff.gates import NODE, Closed, Gates
+from dispatcher.staff.interchange import Interchange
 from dispatcher.staff.mailing import Mailing
 from dispatcher.staff.messages import Messages
 from dispatcher.staff.notebook import Notebook
@@ -31,12 +32,11 @@ from dispatcher.staff.rules import Act
 from dispatcher.staff.seat import Factors
 from dispatcher.staff.sessions import Person
 from dispatcher.staff.shelters import ShelterDesk
-from dispatcher.staff.welfare import Welfare
 
 __all__ = ["Board", "Desk", "as_json"]
 
 
-class Desk(Messages[M], Boards[M], Notebook[M], ShelterDesk[M], Welfare[M], Rostering[M], Mailing[M]):
+class Desk(Messages[M], Boards[M], Notebook[M], ShelterDesk[M], Interchange[M], Rostering[M], Mailing[M]):
     """The desk of one node."""
 
     def rehearsing(self, ledger: Ledger, factors: Factors) -> "Desk[M]":
@@ -45,7 +45,8 @@ class Desk(Messages[M], Boards[M], Notebook[M], ShelterDesk[M], Welfare[M], Rost
         gates.closed = self._gates.closed
         desk = Desk(replace(self._path, ledger=ledger), gates, factors)
         desk.pictures, desk.is_rehearsal = self.pictures, True
-        desk.reach_ledger = self.reach_ledger
+        desk.reach_ledger = self.reach_ledger.over(ledger) if self.reach_ledger is not None else None
+        desk.facilities = self.facilities.over(ledger) if self.facilities is not None else None
         desk.roster = self.roster.over(ledger.campaigns) if self.roster is not None else None
         return desk
 

@@ -142,6 +142,10 @@ class Facilities:
         self._linked: Mapping[str, Facility] = {}
         """The register that they were made of."""
 
+    def over(self, ledger: Ledger) -> "Facilities":
+        """The same over another ledger: what `--dry-run` asks."""
+        return Facilities(ledger, self._reach.over(ledger), self._secret, self._clock)
+
     def token(self, identifier: str, facility: str, contact: int) -> str:
         """The word in the link of this contact's mail about this message."""
         return _token(self._secret.reveal(), identifier, facility, contact)

@@ -175,6 +175,10 @@ class Reach:
         self._city = city
         self._channels = channels
 
+    def over(self, ledger: Ledger) -> "Reach":
+        """The same over another ledger: what `--dry-run` asks."""
+        return Reach(ledger, self._register, self._city, self._channels)
+
     async def facilities(self, identifier: str) -> Sequence[FacilityReach]:
         """Every facility that the message was first addressed to: who has not acknowledged, nearest first, then who has.
 
