@@ -31,8 +31,8 @@ from dispatcher.residents.registration import Choice, Opened
 from dispatcher.sealing import Box, Unopened
 
 GOOD_FOR = timedelta(hours=24)
-OF_ADDRESS, OF_CLIENT, OF_ALL = 3, 20, 2_000
-"""Links to one address in a day, from one client in an hour, to all in an hour."""
+OF_ADDRESS, OF_CLIENT, OF_ALL = 3, 20, 6_000
+"""Links to one address in a day, for one client in an hour; for all in an hour, by web and by mail, neither at the other's cost."""
 DAY_S, HOUR_S = 86_400.0, 3_600.0
 LONGEST_SEALED = 4_096
 PURPOSE = "todoke mail registration 1"
@@ -89,7 +89,7 @@ class Enrolment:
         address = canonical(address)
         if self._of_address.wait_s(address.lower()):
             return
-        if wait_s := self._of_all.wait_s(""):
+        if wait_s := self._of_all.wait_s("mail" if is_reply else "web"):
             raise Throttled(wait_s)
         now = self._clock.now()
         link = f"{self._site_url}/m/{self._sealed(address, choice, now)}"

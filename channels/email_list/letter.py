@@ -21,8 +21,9 @@ from urllib.parse import quote
 from channels.email_list.dkim import Key, Seal
 from config.secret import Secret
 from dispatcher.channel import Recipient
+from dispatcher.model import marking
 from dispatcher.model.alert import Added, Alert, Info
-from dispatcher.model.draft import Verb, verb_of
+from dispatcher.model.draft import verb_of
 from dispatcher.model.question import Asking, Question
 
 TO, MESSAGE_ID, UNSUBSCRIBE, PERSONAL = b"@@to@@", b"@@message-id@@", b"@@unsubscribe@@", b"@@personal@@"
@@ -36,21 +37,14 @@ _LIST_LINKS: Final = (
 BOUNCE_ADDS: Final = 27
 """Characters of a bounce address beyond the sender's own: `+b-` and its token."""
 
-_MARKS = {
-    "ja": {Verb.UPDATE: "【更新】", Verb.CORRECT: "【訂正】", Verb.LIFT: "【解除】", Verb.RETRACT: "【取消】"},
-    "en": {
-        Verb.UPDATE: "[UPDATE] ",
-        Verb.CORRECT: "[CORRECTED] ",
-        Verb.LIFT: "[LIFTED] ",
-        Verb.RETRACT: "[CANCELLED] ",
-    },
-}
+_OTHERS = {"ja": "{}ほか", "en": "{} and others", "zh": "{}等", "ko": "{} 외"}
 _LABELS = {
     "ja": ("レベル", "避難先", "次の情報", "電話", "くわしく", "配信をやめる"),
     "ja-x-easy": ("レベル", "逃げる ところ", "次の お知らせ", "電話", "くわしく", "メールを やめる"),
     "en": ("Level ", "Shelters", "Next update", "Phone", "More", "Unsubscribe"),
+    "zh": ("级别", "避难处", "下次通知", "电话", "详细", "退订"),
+    "ko": ("레벨 ", "대피할 곳", "다음 안내", "전화", "자세히", "수신 거부"),
 }
-_LEAVE = {"zh": "退订", "ko": "수신 거부"}
 _OWN = {
     "ja": "確認・回答はこちら",
     "ja-x-easy": "ここを おして こたえて ください",
@@ -155,7 +149,7 @@ class Letter:
     def to(self, address: str, identifier: str, sender: Sender, language: str) -> bytes:
         """The mail for one reader of the list, lines ended by CRLF."""
         link = sender.unsubscribe(address)
-        label = _in(language, _LEAVE) or _labels(language)[-1]
+        label = _labels(language)[-1]
         return self._filled(
             address, sender.message_id(identifier, address), link, _base64_lines(_end(label, link, language))
         )
@@ -274,19 +268,18 @@ def plain(
 
 def subject(info: Info, alert: Alert[object], banner: str) -> str:
     """Banner, verb, level and area come first: a phone shows some fifteen characters."""
-    mark = _MARKS["ja" if info.language.startswith("ja") else "en"].get(verb_of(alert), "")
+    mark = marking.mark(info.language, verb_of(alert))
     level = f"{_labels(info.language)[0]}{info.level} " if info.level else ""
     place = info.place
     if len(place) > LONGEST_PLACE:
-        first = place.split("、")[0] if info.language.startswith("ja") else place.split(", ")[0]
-        place = f"{first}ほか" if info.language.startswith("ja") else f"{first} and others"
+        place = _in(info.language, _OTHERS, "en").format(re.split("、|, ", place)[0])
     return f"{banner}{mark}{level}{place} {info.event}"
 
 
 def section(info: Info, alert: Alert[object]) -> Iterator[str]:
     """The message in one language, line by line. What the alert says bears the banner already."""
     _, shelters, update, phone, more, _ = _labels(info.language)
-    separator = "：" if info.language.startswith("ja") else ": "
+    separator = _separator(info.language)
     yield info.headline or info.event
     yield info.place
     for text in (info.added(Added.CORRECTION), info.description, info.instruction):
@@ -311,8 +304,11 @@ def _in(language: str, words: Mapping[str, str]) -> str | None:
 
 
 def _end(label: str, link: str, language: str) -> bytes:
-    separator = "：" if language.startswith(("ja", "zh")) else ": "
-    return f"\r\n{label}{separator}\r\n{link}\r\n".encode()
+    return f"\r\n{label}{_separator(language)}\r\n{link}\r\n".encode()
+
+
+def _separator(language: str) -> str:
+    return "：" if language.startswith(("ja", "zh")) else ": "
 
 
 def _encoded(text: str, header: str) -> str:

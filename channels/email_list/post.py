@@ -7,8 +7,10 @@ Source: RFC 3834 §3 (what an automatic answer says of itself); RFC 5322; facts.
 """
 
 import asyncio
+import itertools
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from channels.email_list.dkim import Key
@@ -20,7 +22,9 @@ from dispatcher.errors import TemporaryFailure
 from dispatcher.log import logger
 
 ROOM = 1_000
-TRIES, PAUSE_S = 6, 10.0
+PAUSES_S = (5.0, 30.0, 120.0, 600.0, 1800.0)
+"""Before each further try; then it is given up."""
+LOOK_S = 0.25
 
 log = logger(__name__)
 
@@ -33,7 +37,8 @@ class Post:
         self._keys = keys
         self._relay = relay
         self._clock = clock
-        self._waiting: asyncio.Queue[Mail] = asyncio.Queue(ROOM)
+        self._waiting: asyncio.PriorityQueue[_Waiting] = asyncio.PriorityQueue(ROOM)
+        self._numbers = itertools.count()
 
     def put(
         self,
@@ -57,22 +62,33 @@ class Post:
             answers=answers,
             keys=self._keys,
         )
+        mail = Mail(self._sender.bounces(address).encode(), address.encode(), data)
+        return self._has_put(_Waiting(self._clock.monotonic(), next(self._numbers), 0, mail))
+
+    async def run(self) -> None:
+        """Until cancelled, hand over what comes; one that has to wait keeps no other waiting."""
+        while True:
+            first = await self._waiting.get()
+            wait_s = first.due_s - self._clock.monotonic()
+            if wait_s > 0:
+                # The most urgent of all is not due yet: look again soon, because another may come.
+                self._waiting.put_nowait(first)
+                await self._clock.sleep(min(wait_s, LOOK_S))
+            elif not await self._is_settled(first.mail) and not self._has_put_off(first):
+                log.warning("mail.undelivered", reason="relay")
+
+    def _has_put_off(self, first: "_Waiting") -> bool:
+        if first.tries >= len(PAUSES_S):
+            return False
+        later = replace(first, due_s=self._clock.monotonic() + PAUSES_S[first.tries], tries=first.tries + 1)
+        return self._has_put(later)
+
+    def _has_put(self, waiting: "_Waiting") -> bool:
         try:
-            self._waiting.put_nowait(Mail(self._sender.bounces(address).encode(), address.encode(), data))
+            self._waiting.put_nowait(waiting)
         except asyncio.QueueFull:
             return False
         return True
-
-    async def run(self) -> None:
-        """Until cancelled, hand over what comes."""
-        while True:
-            mail = await self._waiting.get()
-            for _ in range(TRIES):
-                if await self._is_settled(mail):
-                    break
-                await self._clock.sleep(PAUSE_S)
-            else:
-                log.warning("mail.undelivered", reason="relay")
 
     async def _is_settled(self, mail: Mail) -> bool:
         """Taken, or refused for good."""
@@ -83,3 +99,12 @@ class Post:
         except (TemporaryFailure, OSError):
             return False
         return any(end in {End.TAKEN, End.UNKNOWN} or (end is End.REFUSED and code >= 500) for end, code in said)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Waiting:
+    due_s: float
+    number: int
+    """In the order of asking."""
+    tries: int
+    mail: Mail = field(compare=False)
