@@ -40,8 +40,15 @@ def headline(info: Info, verb: Verb, banner: str) -> str:
     word = _of(info.language, _WORDS).get(verb)
     if word is None or _says(said, word, verb):
         return banner + said
-    mark = f"【{word}】" if info.language.partition("-")[0] in {"ja", "zh"} else f"[{word}] "
-    return banner + mark + said
+    return banner + mark(info.language, verb) + said
+
+
+def mark(language: str, verb: Verb) -> str:
+    """`【訂正】`, `[CORRECTION] `; "" for 発表."""
+    word = _of(language, _WORDS).get(verb)
+    if word is None:
+        return ""
+    return f"【{word}】" if language.partition("-")[0] in {"ja", "zh"} else f"[{word}] "
 
 
 def what_was_wrong(info: Info) -> str:
