@@ -146,12 +146,14 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         await gates.read()
         desk = Desk(path, gates, accounts.is_fresh_factor)
         desk.pictures = site.state_dir / "pictures"
-        desk.caring, desk.roster = confirmation, roster
+        desk.caring, desk.roster, desk.answering = (
+            confirmation,
+            roster,
+            confirmation.answering if confirmation else None,
+        )
         desk.reach_ledger, desk.facilities = reach, facilities
         await stack.enter_async_context(_residents(site, doors, shelters, mode, clock))
-        staff = console.application(
-            desk, accounts, path, site.control.origin, mails_duty=site.duty is not None
-        )
+        staff = console.application(desk, accounts, path, site.control.origin, mails_duty=site.duty is not None)
         staff.add_subapp(api.PREFIX, api.application(api.Rooms(desk, accounts, ledger, clock, city)))
         figures = metrics.Metrics(ledger, clock, mode=mode.name, node=site.node, readers=lambda: staff[LIVE].readers)
         staff.add_subapp(metrics.PATH, metrics.application(figures, _measurers(accounts)))
@@ -190,7 +192,7 @@ def _foremost(site: Site, path: Path[M]) -> tuple[Reach, Facilities | None, list
     room = Escalation(path.ledger, reach, facilities, path.channels, ladder, path.rendering, path.clock, path.web)
     path.rooms[ROOM] = room
     path.foremost.append(room)
-    return reach, facilities, [*Acknowledge(facilities, path.city, path.mode, path.web).routes()]
+    return reach, facilities, [*Acknowledge(facilities, path.city, path.mode, path.web, path.clock).routes()]
 
 
 def _safety(

@@ -14,6 +14,7 @@ from aiohttp import web
 from dispatcher.staff.api import (
     alerts,
     drafts,
+    interchange,
     mailing,
     node,
     notebook,
@@ -33,7 +34,7 @@ from dispatcher.staff.api.route import Route
 
 __all__ = ["PREFIX", "ROUTES", "Rooms", "application"]
 
-ROOMS = (drafts, alerts, node, notebook, people, shelters, reaching, safety, roster, mailing)
+ROOMS = (drafts, alerts, node, notebook, people, shelters, reaching, safety, roster, interchange, mailing)
 ROUTES: tuple[Route, ...] = tuple(route for room in ROOMS for route in room.ROUTES)
 
 

@@ -5,6 +5,7 @@
     switching.py  media and the node, open and closed                      applying.py   what a file declares
     shelters.py   what each shelter is now                           mailing.py    the list of registered mail
     safety.py     asking residents, and what they said               roster.py     who they are
+    interchange.py  people's states, out and in
 
 The node holds every rule; these commands ask it over its API (dispatcher/staff/api) with the person's own token.
 
@@ -16,6 +17,7 @@ from typing import Any
 from dispatcher.staff.cli import (
     applying,
     drafting,
+    interchange,
     keeping,
     mailing,
     people,
@@ -30,5 +32,18 @@ from dispatcher.staff.cli import (
 
 def add(commands: Any) -> None:
     """Register every staff command."""
-    for room in (drafting, watching, switching, keeping, shelters, reaching, safety, roster, mailing, people, applying):
+    for room in (
+        drafting,
+        watching,
+        switching,
+        keeping,
+        shelters,
+        reaching,
+        safety,
+        roster,
+        interchange,
+        mailing,
+        people,
+        applying,
+    ):
         room.add(commands)

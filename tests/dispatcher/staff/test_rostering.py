@@ -1,4 +1,4 @@
-"""The roster through the staff's door: the role welfare tries a file, reads every bad row, and imports what was tried."""
+"""The roster and PFIF through the staff's door: the role welfare tries a file, imports it, hands people's states over."""
 
 import base64
 import gzip
@@ -7,7 +7,9 @@ import json
 import pytest
 
 from dispatcher.__main__ import main
+from dispatcher.cap.document import outline
 from dispatcher.staff.sessions import new_token
+from tests.contracts.ledger_contract import until
 from tests.servers.staff_door import StaffDoor
 
 WELFARE, ORIGINATOR = "福祉0001", "職員0001"
@@ -94,3 +96,38 @@ def test_a_packed_file_that_never_ends_is_refused(door):
         assert said["findings"]
     status, _, _ = door.ask(WELFARE, "POST", "/roster/check", {"csv": "not base64!"})
     assert status == 422
+
+
+def test_states_are_handed_over_and_taken_as_pfif_with_a_reason(todoke, file, door, tmp_path):
+    people = "".join(f"R{n},住民{n:04d},大沢2-6-{n + 1},r{n}@example.jp,{n % 2}\n" for n in range(6))
+    roster = file(HEAD.strip() + ",閲覧制限\n" + people)
+    _, tried = todoke(WELFARE, "roster", "check", roster)
+    assert todoke(WELFARE, "roster", "import", roster, "--drill", "--checked", tried["fingerprint"])[0] == 0
+    loop, campaigns = door.node.confirmation, door.node.ledger.campaigns
+    quarter = door.node.path.city.find("大沢二丁目")[0].code
+    campaign = door.run(loop.start("職員A", about="", quarters=[quarter], kind="safety"))
+
+    async def is_enrolled():
+        return bool((await campaigns.get(campaign)).body["is_enrolled"])
+
+    door.run(until(is_enrolled))
+    out = tmp_path / "anpi.xml"
+    code, said = todoke(WELFARE, "pfif", "export", campaign, "--reason", "handover", "--out", out)
+    assert code == 0, said
+    assert out.stat().st_mode & 0o777 == 0o600
+    names = sorted(person.get("full_name") for person in outline(out.read_bytes()).all("person"))
+    assert names == ["住民0000", "住民0002", "住民0004"], "nobody under restriction"
+    assert todoke(ORIGINATOR, "pfif", "export", campaign, "--reason", "handover", "--out", tmp_path / "no.xml")[0] == 5
+    assert not (tmp_path / "no.xml").exists()
+
+    theirs, text = tmp_path / "theirs.xml", out.read_text().replace("information_sought", "believed_alive")
+    theirs.write_text(text.replace("/person.", ".else/person.").replace("/note.", ".else/note."))
+    for _ in range(2):
+        code, heard = todoke(WELFARE, "pfif", "import", theirs, "--drill", "--reason", "inquiry")
+        assert (code, heard) == (0, {"reports": 3, "sought": 0, "ours": 0})
+    code, heard = todoke(WELFARE, "pfif", "import", out, "--drill", "--reason", "inquiry")
+    assert (code, heard) == (0, {"reports": 0, "sought": 0, "ours": 3})
+    assert len(door.run(loop.unmatched(campaign))) == 3, "taken twice, it is one"
+    story = door.run(door.node.ledger.story(limit=100))
+    exported = [(e.event.subject, dict(e.event.facts)) for e in story if e.event.name == "safety.exported"]
+    assert exported == [(campaign, {"by": WELFARE, "reason": "handover"})]
