@@ -138,16 +138,27 @@ class Terminal:
     def acknowledge(self, mid: str | None = None) -> None:
         """Somebody presses 確認; without `mid`, for what is on the screen."""
         current, seen = self.player.current, self.player.on_screen
+        if mid is None and seen is not None and seen.notice.verb == ASK:
+            return self.player.end_replay()  # a question has no 確認: only an answer is one
         if mid is None and seen is not None and not seen.is_acknowledged and self.player.holds(seen):
             mid = seen.notice.mid
         if mid is None or any(a["mid"] == mid and a["state"] == State.ACKNOWLEDGED for a in self.answered):
-            self.player.end_replay()
-            return
+            return self.player.end_replay()
         self.player.acknowledge(mid)
         if self.player.current is not current:
             self._comes_up.set()
         self._answer(mid, State.ACKNOWLEDGED)
-        self._on_change(self)
+        return self._on_change(self)
+
+    @property
+    def is_heard(self) -> bool:
+        """Every answer that was pressed is on the city's disk."""
+        return not any(up is Up.ANSWER for up, _ in self._unacknowledged.values())
+
+    def said(self, mid: str) -> State | None:
+        """What was pressed last for this question."""
+        pressed = (State(a["state"]) for a in reversed(self.answered) if a["mid"] == mid)
+        return next((state for state in pressed if state in ANSWERS), None)
 
     def say(self, state: State, mid: str | None = None) -> bool:
         """Somebody presses 無事, けが or 助けて, for the last question or for this one; False: nothing asks here."""
@@ -245,6 +256,7 @@ class Terminal:
                 self._send(PubAck(packet.packet_id, code))
         elif isinstance(packet, PubAck):
             self._unacknowledged.pop(packet.packet_id, None)
+            self._on_change(self)
         elif isinstance(packet, Disconnect):
             raise Unwelcome(f"the node closes, code {packet.code}")
 

@@ -20,13 +20,14 @@ from typing import Any
 
 from rich.live import Live
 
-from channels.ip_terminal.notice import KEY_BYTES
+from channels.ip_terminal.notice import KEY_BYTES, State
 from channels.ip_terminal.register import BadRegister, Registered, password_hash, read, write
 from dispatcher.staff.cli import say
 from drills.world.terminal import Terminal
 from drills.world.terminal_screen import languages, screen
 
 DONE, INVALID = 0, 2
+ANSWER_KEYS = {"s": State.SAFE, "i": State.INJURED, "r": State.RESCUE}
 LARGEST_FILE_BYTES = 65_536
 EXAMPLES = """\
 examples:
@@ -34,7 +35,7 @@ examples:
   todoke terminal --broker 127.0.0.1:8983 --credentials T0001.json --trust drill.key.pub
   todoke terminal --broker 127.0.0.1:8983 --credentials T0001.json --trust drill.key.pub --auto-acknowledge 3 -o json
 
-keys: Enter or k 確認 · 1–6 replay · l language · q quit
+keys: Enter or k 確認 · s 無事 · i けが · r 助けて · 1–6 replay · l language · q quit
 """
 
 
@@ -237,6 +238,8 @@ async def _window(terminal: Terminal, language: str, name: str) -> None:
         def press(key: str) -> None:
             if key in {"\r", "\n", "k", "K"}:
                 terminal.acknowledge()
+            elif key.lower() in ANSWER_KEYS:
+                terminal.say(ANSWER_KEYS[key.lower()])
             elif key in {"l", "L"}:
                 known = languages(terminal)
                 at = known.index(shown["language"]) if shown["language"] in known else -1

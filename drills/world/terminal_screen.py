@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from channels.ip_terminal.notice import Words
+from channels.ip_terminal.notice import State, Words
 from drills.world.terminal import Terminal
 from drills.world.terminal_player import Playing, Volume
 
@@ -45,6 +45,8 @@ LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "done": "確認を送りました",
             "level": "警戒レベル",
             "over": "もう終わった お知らせです",
+            "heard": "届きました。まちがえたら、もう一度押してください",
+            "sending": "送っています…",
         },
         "ja-x-easy": {
             "shelters": "逃（に）げる ところ",
@@ -53,6 +55,8 @@ LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "done": "「読みました」を 送（おく）りました",
             "level": "警戒（けいかい）レベル",
             "over": "もう 終（お）わった お知（し）らせです",
+            "heard": "届（とど）きました。まちがえたら、もう一度（いちど） おして ください",
+            "sending": "送（おく）って います…",
         },
         "en": {
             "shelters": "Shelters",
@@ -61,6 +65,28 @@ LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "done": "Sent: read",
             "level": "Alert level ",
             "over": "This notice is over",
+            "heard": "Received. If it was the wrong key, press another",
+            "sending": "Sending…",
+        },
+        "zh": {
+            "shelters": "避难所",
+            "phone": "电话",
+            "read": "已阅读",
+            "done": "已发送确认",
+            "level": "警戒级别",
+            "over": "此通知已结束",
+            "heard": "已收到。如按错，请重新按键",
+            "sending": "正在发送…",
+        },
+        "ko": {
+            "shelters": "대피소",
+            "phone": "전화",
+            "read": "읽었습니다",
+            "done": "확인을 보냈습니다",
+            "level": "경계 레벨 ",
+            "over": "이미 끝난 알림입니다",
+            "heard": "접수되었습니다. 잘못 눌렀으면 다시 눌러 주세요",
+            "sending": "보내는 중…",
         },
     }
 )
@@ -134,7 +160,9 @@ def _said(words: Words) -> list[RenderableType]:
 def _keys(terminal: Terminal, playing: Playing, words: Words, *, is_over: bool) -> RenderableType:
     """What can be pressed, and, unless this is a replay, how it sounds."""
     player = terminal.player
-    if playing.is_acknowledged:
+    if words.buttons and not is_over:
+        first = _buttons(terminal, playing, words)
+    elif playing.is_acknowledged:
         first = Text(f" ✓ {_label(words, 'done')} ", style="bold black on green")
     elif is_over:
         first = Text(f" Enter  {BACK} ", style="reverse bold")
@@ -146,6 +174,27 @@ def _keys(terminal: Terminal, playing: Playing, words: Words, *, is_over: bool) 
     said = f"{loud}・{playing.sounded} 回目" if playing.sounded else loud
     waiting = f"　ほかに {player.waiting} 件" if player.waiting else ""
     return Padding(Group(first, Text(f"{said}{waiting}")), (0, 2))
+
+
+def _buttons(terminal: Terminal, playing: Playing, words: Words) -> Text:
+    """無事, けが, and 助けて apart from them; what was pressed is marked, and 届きました only once the city has it."""
+    safe, injured, rescue = words.buttons or ("", "", "")
+    pressed = terminal.said(playing.notice.mid)
+    line = Text()
+    for key, state, label, style in (
+        ("s", State.SAFE, safe, "reverse bold"),
+        ("i", State.INJURED, injured, "reverse bold"),
+        ("r", State.RESCUE, rescue, "bold white on #7D0A12"),
+    ):
+        line.append("      " if state is State.RESCUE else "")
+        line.append(
+            f" {'✓ ' if state is pressed else ''}{key}  {label} ",
+            style="bold black on green" if state is pressed else style,
+        )
+        line.append("  ")
+    if pressed is not None:
+        line.append(f"\n{_label(words, 'heard' if terminal.is_heard else 'sending')}", style="bold")
+    return line
 
 
 def _foot(terminal: Terminal, name: str) -> RenderableType:
