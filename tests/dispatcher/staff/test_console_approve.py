@@ -4,35 +4,17 @@ from dataclasses import replace
 
 import pyotp
 import pytest
-import pytest_asyncio
 
 from config.templates import load_templates
 from dispatcher.model.draft import Verb
+from dispatcher.model.mode import Drill
 from dispatcher.staff.console.difference import pieces, rows
 from dispatcher.staff.console.outline import act_words, short_place
 from dispatcher.staff.console.words import Words
 from dispatcher.steps.accept import Typed
-from tests.servers.console import APPROVER, WRITER, console
+from tests.servers.console import APPROVER, WRITER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def room(tmp_path_factory):
-    async with console(tmp_path_factory.mktemp("approve")) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def writer(room):
-    async with room.signed_in(WRITER) as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def approver(room):
-    async with room.signed_in(APPROVER) as browser:
-        yield browser
 
 
 def sending(draft):
@@ -188,9 +170,10 @@ async def test_in_a_drill_every_text_that_is_to_be_approved_or_retracted_says_so
     assert said["見出し"].startswith("【訓練】")
     issued = await room.issued(areas=("新川",))
     retraction = await writer.open(f"/alerts/{issued}/retract")
-    papers = [paper.text_content() for paper in retraction.tree.xpath("//div[@class='paper']")]
-    assert papers
-    assert all(paper.startswith(("【訓練】", "[DRILL]")) for paper in papers)
+    papers = {paper.get("lang"): paper.text_content() for paper in retraction.tree.xpath("//div[@class='paper']")}
+    assert {"ja", "ja-x-easy", "en-US"} <= papers.keys()
+    for language, said in papers.items():
+        assert said.startswith(Drill.banner(language))
 
 
 async def test_a_correction_is_sent_by_the_one_person_who_wrote_it(room, writer):

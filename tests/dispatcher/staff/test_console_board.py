@@ -24,24 +24,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def room(tmp_path_factory):
-    async with console(tmp_path_factory.mktemp("board")) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def writer(room):
-    async with room.signed_in(WRITER) as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def approver(room):
-    async with room.signed_in(APPROVER) as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def broken(tmp_path_factory):
     """Headquarters whose website answers nobody."""
     nobody = {"url": f"http://127.0.0.1:{free_port()}"}

@@ -5,35 +5,16 @@ import re
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
 from dispatcher.listening import listening
 from dispatcher.staff.console import application
 from dispatcher.staff.console.frame import ASSETS
 from dispatcher.staff.console.posted import Held, is_local
 from drills.world.ports import free_port
-from tests.servers.console import APPROVER, PASSWORD, WRITER, console
+from tests.servers.console import APPROVER, PASSWORD, WRITER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 REPORT = "野川 御狩野橋 で水があふれそうと電話\n2人が屋根の上"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def room(tmp_path_factory):
-    async with console(tmp_path_factory.mktemp("frame")) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def writer(room):
-    async with room.signed_in(WRITER) as browser:
-        yield browser
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def approver(room):
-    async with room.signed_in(APPROVER) as browser:
-        yield browser
 
 
 async def test_whoever_is_not_signed_in_is_led_to_the_way_in_and_afterwards_to_where_they_wanted(room):

@@ -180,7 +180,9 @@ async def test_hawaii_the_words_for_a_test_and_for_the_real_thing_are_never_the_
             with pytest.raises(Refused, match="this node is"):  # whoever believes to sit at the other node
                 await s.desk.approve(APPROVER, identifier, shown=draft.hash, mode=other)
             texts = [text.words for r in prepared.renderings.values() for text in r.texts]
-            banners = [any(mark in words for mark in ("【訓練】", "[DRILL]", "【演习】", "【훈련】")) for words in texts]
+            banners = [
+                any(mark in words for mark in ("【訓練】", "[DRILL]", "【演习】", "【훈련】")) for words in texts
+            ]
             assert all(banners) if s is drill else not any(banners)
         with pytest.raises(ModeLeak):
             require(Live, evacuation_order(Drill))

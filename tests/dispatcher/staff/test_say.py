@@ -16,11 +16,11 @@ def line(kind, **changes):
     return {"channel": kind, "destinations": 100_000, "taken": 100_000, **counts, "last_words": "", **changes}
 
 
-def drawn(*lines, closed=()):
+def drawn(*lines, closed=(), held=None):
     alert = {"verb": "issue", "state": "live", "identifier": "13204-20261121T193327-d7f5753c"}
     spread = {each["channel"]: {"p50_s": 0.2, "p95_s": 12.3} for each in lines}
     shown = io.StringIO()
-    board = {"alert": alert, "closed": dict.fromkeys(closed), "spread": spread, "channels": lines}
+    board = {"alert": alert, "closed": dict.fromkeys(closed), "held": held or {}, "spread": spread, "channels": lines}
     Console(file=shown, width=80).print(say.board("drill", [board]))
     return shown.getvalue()
 
@@ -47,3 +47,8 @@ def test_what_is_not_there_yet_says_why_in_the_mediums_words(changes, closed, st
     assert state in text
     assert (WORDS in text) is ("last_words" in changes)
     assert "…" not in text
+
+
+def test_a_medium_whose_quota_is_used_up_says_until_when_it_waits():
+    held = {"social": {"why": "quota", "until": "2026-11-21T19:48:00+09:00"}}
+    assert "○ 19:48まで待ち" in drawn(line("social", destinations=1, taken=0), held=held)
