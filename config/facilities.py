@@ -38,6 +38,8 @@ COLUMNS = (
 )
 MOST_BYTES = 5_000_000
 MOST_PROBLEMS = 50
+_GONE = (0, 0, 0)
+"""What is seen of a file that is not there."""
 KEY_BYTES = 32
 
 
@@ -248,9 +250,9 @@ class Register:
         """
         try:
             about = self.path.stat()
-        except OSError as error:
-            raise BadFacilities([f"{self.path}: {error.strerror}"]) from error
-        seen = (about.st_mtime_ns, about.st_size, about.st_ino)
+            seen = (about.st_mtime_ns, about.st_size, about.st_ino)
+        except OSError:
+            seen = _GONE
         if seen == self._seen:
             return False
         self._seen = seen

@@ -12,9 +12,12 @@ from aiohttp import web
 
 from config.city import City
 from dispatcher import cap
+from dispatcher.clock import Clock
+from dispatcher.listening import remote_of
 from dispatcher.model.mode import Mode
 from dispatcher.pages import environment
 from dispatcher.residents import form
+from dispatcher.residents.guesses import Guesses
 from dispatcher.tracking.acknowledgement import Asked, Facilities
 from dispatcher.tracking.tokens import Door
 
@@ -25,8 +28,9 @@ GONE = 404
 class Acknowledge:
     """The page of one city in one mode."""
 
-    def __init__(self, facilities: Facilities, city: City, mode: type[Mode], web_url: str) -> None:
+    def __init__(self, facilities: Facilities, city: City, mode: type[Mode], web_url: str, clock: Clock) -> None:
         self._facilities = facilities
+        self._guesses = Guesses(clock)
         self._templates = environment(_HERE)
         self._frame = {
             "banner": mode.banner("ja"),
@@ -41,16 +45,20 @@ class Acknowledge:
         return [web.get(path, self._show), web.post(path, self._press)]
 
     async def _show(self, request: web.Request) -> web.Response:
-        return self._page(await self._facilities.look(request.match_info["token"]))
+        async with self._guesses.turn(remote_of(request)):
+            return self._page(request, await self._facilities.look(request.match_info["token"]))
 
     async def _press(self, request: web.Request) -> web.Response:
         fields = await form.read(request)
         token = request.match_info["token"]
         is_pressed = fields.get("ack") == "1"
-        return self._page(await (self._facilities.acknowledge(token) if is_pressed else self._facilities.look(token)))
+        async with self._guesses.turn(remote_of(request)):
+            asked = await (self._facilities.acknowledge(token) if is_pressed else self._facilities.look(token))
+            return self._page(request, asked)
 
-    def _page(self, asked: Asked | None) -> web.Response:
+    def _page(self, request: web.Request, asked: Asked | None) -> web.Response:
         if asked is None:
+            self._guesses.wrong(remote_of(request))
             return self._html(GONE, "over.html")
         infos = {info.language: info for info in cap.read(asked.alert.cap_xml).info}
         ja = infos.get("ja") or next(iter(infos.values()))

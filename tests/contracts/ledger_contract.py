@@ -11,6 +11,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -310,6 +311,18 @@ class LedgerContract(ABC):
         assert {(d.outcome, d.words) for d in reached} == {(Outcome.TAKEN, "200 OK")}
         assert sorted(d.address for d in reached) == sorted(sender.addresses)
         assert [d async for d in ledger.destinations(ALERT, "other")] == []
+        assert await ledger.verify() == []
+
+    async def test_the_destinations_of_a_room_are_told_from_the_others(self, ledger: Ledger) -> None:
+        own = replace(
+            deliveries(1)[0], key=f"{ALERT}:website:facility/0", destinations=(Destination("facility:F001:0"),)
+        )
+        other = replace(own, key=f"{ALERT}:website:facilities", destinations=(Destination("no-room"),))
+        await ledger.issue(issued(), [*deliveries(2), own, other], said())
+        assert [d.address async for d in ledger.destinations(ALERT, room="facility")] == ["facility:F001:0"]
+        assert len([d async for d in ledger.destinations(ALERT)]) == 4
+        assert [d async for d in ledger.destinations(ALERT, "email_list", room="facility")] == []
+        assert [d.at async for d in ledger.destinations(ALERT, room="facility")] == [None]
         assert await ledger.verify() == []
 
     async def test_an_order_overtakes_a_running_newsletter(self, ledger: Ledger) -> None:

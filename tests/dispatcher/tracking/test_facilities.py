@@ -35,7 +35,7 @@ async def line_of(node, facility, identifier="order-1"):
 
 def page(node):
     """The residents' listener with the facilities' page."""
-    routes = Acknowledge(node.facilities, node.path.city, Drill, SITE).routes()
+    routes = Acknowledge(node.facilities, node.path.city, Drill, SITE, node.path.clock).routes()
     return listening(residents.application(routes, None), "127.0.0.1", 0)
 
 
@@ -145,6 +145,21 @@ async def test_a_wrong_token_and_one_of_a_message_that_was_replaced_get_the_same
                 pages.add(await answer.text())
         assert len(pages) <= 2, "one for tokens, one for what is no address of a page"
         assert not await is_acknowledged(node, "F001")
+
+
+async def test_who_tries_links_is_told_to_wait_and_the_facility_behind_the_same_address_is_not(city, world):
+    async with city(line("F001")) as node, page(node) as (host, port), aiohttp.ClientSession() as client:
+        await node.issue("order-1")
+        await got(world, "f001-0@example.jp")
+        door = f"http://{host}:{port}/k/"
+        seen = set()
+        while 429 not in seen:
+            async with client.get(door + "b" * 26) as answer:
+                seen.add(answer.status)
+        assert seen == {404, 429}
+        async with client.post(door + token(world, "f001-0@example.jp"), data={"ack": "1"}) as answer:
+            assert answer.status == 200
+        assert await is_acknowledged(node, "F001")
 
 
 async def test_who_acknowledged_the_first_report_is_asked_again_about_the_second(city, world):

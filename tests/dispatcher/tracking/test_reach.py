@@ -254,6 +254,10 @@ def test_a_register_that_breaks_leaves_the_last_good_one_in_force(tmp_path):
     path.write_text("broken")
     with pytest.raises(BadFacilities):
         kept.refresh()
+    path.unlink()
+    with pytest.raises(BadFacilities, match="No such file"):
+        kept.refresh()
+    assert not kept.refresh(), "it is said once"
     assert list(kept.facilities) == ["F001"]
     register(tmp_path, line("F002"))
     assert kept.refresh()
