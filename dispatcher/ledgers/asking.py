@@ -269,12 +269,22 @@ _KEEP = (
 # -- looking ---------------------------------------------------------------------------------------------------------
 
 
+def some(connection: sa.Connection, ids: Sequence[str]) -> Mapping[str, Campaign]:
+    """Those of these campaigns that there are."""
+    found = connection.execute(_SOME, {"ids": ids})
+    return {row.id: campaign_of(row) for row in found}
+
+
 def get(connection: sa.Connection, campaign: str) -> Campaign:
     """As Campaigns.get."""
-    row = connection.execute(_CAMPAIGNS.where(campaigns.c.id == campaign)).one_or_none()
-    if row is None:
+    return there(campaign, some(connection, [campaign]).get(campaign))
+
+
+def there(campaign: str, found: Campaign | None) -> Campaign:
+    """Raises NotFound: it is not."""
+    if found is None:
         raise NotFound(f"安否確認 {campaign} はありません (no such campaign)")
-    return campaign_of(row)
+    return found
 
 
 def all_campaigns(connection: sa.Connection) -> Sequence[Campaign]:
@@ -285,6 +295,7 @@ def all_campaigns(connection: sa.Connection) -> Sequence[Campaign]:
 _CAMPAIGNS = sa.select(campaigns, campaign_keys.c.sealed).outerjoin(
     campaign_keys, campaign_keys.c.campaign == campaigns.c.id
 )
+_SOME = _CAMPAIGNS.where(campaigns.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 
 def rows(connection: sa.Connection, campaign: str, ids: Sequence[str]) -> Sequence[Asked]:
@@ -308,17 +319,17 @@ def page(connection: sa.Connection, campaign: str, wanted: Wanted, after: str) -
     return [_as_asked(row) for row in connection.execute(some.order_by(asked.c.id).limit(ROWS))]
 
 
-def by_token(connection: sa.Connection, token_hash: str) -> tuple[Asked, str] | None:
-    """As Campaigns.by_token."""
-    row = connection.execute(_BY_TOKEN, {"hash": token_hash}).one_or_none()
-    return None if row is None else (_as_asked(row), row.whose)
+def by_tokens(connection: sa.Connection, hashes: Sequence[str]) -> Mapping[str, tuple[Asked, str]]:
+    """As Campaigns.by_token, of several: those of these links that there are."""
+    found = connection.execute(_BY_TOKENS, {"hashes": hashes})
+    return {row.hash: (_as_asked(row), row.whose) for row in found}
 
 
-_BY_TOKEN = (
-    sa.select(asked, links.c.whose)
+_BY_TOKENS = (
+    sa.select(asked, links.c.hash, links.c.whose)
     .join(links, sa.and_(links.c.campaign == asked.c.campaign, links.c.person == asked.c.id))
     .join(campaigns, campaigns.c.id == asked.c.campaign)
-    .where(links.c.hash == sa.bindparam("hash"), ~campaigns.c.is_destroyed)
+    .where(links.c.hash.in_(sa.bindparam("hashes", expanding=True)), ~campaigns.c.is_destroyed)
 )
 
 

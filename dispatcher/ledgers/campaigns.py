@@ -27,6 +27,7 @@ from dispatcher.campaigns import (
 from dispatcher.ledger import Event, NewDelivery
 from dispatcher.ledgers import asking, destruction, hearing, rosters
 from dispatcher.ledgers.store import Gathering, Store, Urgency
+from dispatcher.ledgers.together import Together
 from dispatcher.ledgers.transaction import Transaction
 
 
@@ -36,6 +37,8 @@ class SqlCampaigns(Campaigns):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._heard = Gathering(store, hearing.reply, Urgency.RECEIPT)
+        self._some: Together[Campaign] = Together(self._look_at_campaigns)
+        self._links: Together[tuple[Asked, str]] = Together(self._look_at_links)
 
     # -- a campaign --------------------------------------------------------------------------------------------------
 
@@ -53,7 +56,13 @@ class SqlCampaigns(Campaigns):
         return await self._store.write(open_it)
 
     async def get(self, campaign: str) -> Campaign:
-        return await self._store.read(partial(asking.get, campaign=campaign))
+        return asking.there(campaign, await self._some.one(campaign))
+
+    async def _look_at_campaigns(self, ids: Sequence[str]) -> Mapping[str, Campaign]:
+        return await self._store.read(partial(asking.some, ids=ids))
+
+    async def _look_at_links(self, hashes: Sequence[str]) -> Mapping[str, tuple[Asked, str]]:
+        return await self._store.read(partial(asking.by_tokens, hashes=hashes))
 
     async def all(self) -> Sequence[Campaign]:
         return await self._store.read(asking.all_campaigns)
@@ -105,7 +114,7 @@ class SqlCampaigns(Campaigns):
             after = page[-1].id
 
     async def by_token(self, token_hash: str) -> tuple[Asked, str] | None:
-        return await self._store.read(partial(asking.by_token, token_hash=token_hash))
+        return await self._links.one(token_hash)
 
     async def climb(
         self, campaign: str, climbing: Climbing, deliveries: Sequence[NewDelivery], event: Event
