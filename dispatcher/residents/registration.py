@@ -27,8 +27,6 @@ from dispatcher.residents.guesses import Guesses
 from dispatcher.residents.page import Pages
 
 ASK, OPEN = "/mail", "/m/{token}"
-FIELDS = 128
-"""All quarters of a city one by one, and what else the form has."""
 LONGEST_TOKEN = 1_500
 LONGEST_ADDRESS = 254
 
@@ -97,6 +95,8 @@ class _Pages:
     def __init__(self, register: Register, city: City, mode: type[Mode], clock: Clock) -> None:
         self._register = register
         self._city = city
+        # All quarters one by one, all groups of them, and what else the form has.
+        self._fields = 2 * len(city.quarters) + 32
         self._pages = Pages(city, mode, "registration.yaml")
         self._guesses = Guesses(clock)
 
@@ -113,7 +113,7 @@ class _Pages:
         return self._form(request, "mail_ask.html", language, Choice((), CHOICES, language))
 
     async def _asked(self, request: web.Request) -> web.Response:
-        typed = await form.read(request, FIELDS)
+        typed = await form.read(request, self._fields)
         language = language_of(typed.get("lang", ""))
         address = typed.get("address", "").strip()[: LONGEST_ADDRESS + 1]
         is_change = typed.get("do") == "change"
@@ -137,7 +137,7 @@ class _Pages:
         return self._entry(request, opened, language, opened.choice)
 
     async def _chose(self, request: web.Request) -> web.Response:
-        typed = await form.read(request, FIELDS)
+        typed = await form.read(request, self._fields)
         token, remote, language = _token(request), remote_of(request), language_of(typed.get("lang", ""))
         async with self._guesses.turn(remote):
             if typed.get("do") == "leave":
