@@ -151,6 +151,27 @@ class DutyList:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """Web Push to residents' devices; without this block there is none.
+
+    push:
+      key: {file: keys/push.pem}      # openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8 -nocrypt
+      contact: mailto:bousai@city.example.jp
+    """
+
+    key: Secret
+    """The city's own VAPID key, a PEM; every device is bound to it, so it is never changed alone."""
+    contact: str
+    """Whom a push service writes to: mailto: or https:."""
+
+    def problems(self) -> Iterable[tuple[str, str]]:
+        if not re.fullmatch(r"mailto:[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,253}|https://[!-~]{1,500}", self.contact):
+            yield "contact", f"{self.contact!r}: mailto:LOCAL@DOMAIN or https://… is needed"
+        if "PRIVATE KEY" not in self.key.reveal():
+            yield "key", "a PEM of a P-256 private key is needed, as openssl writes it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """Everything that a node is told."""
 
@@ -179,6 +200,7 @@ class Site:
 
     safety: Safety | None = None
     """The safety loop; without it nobody is asked, and no roster is kept."""
+    push: Push | None = None
     facilities: Facilities | None = None
     """Those that must act first: told before the public, and from contact to contact until somebody there acknowledges."""
 

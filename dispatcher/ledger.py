@@ -23,7 +23,7 @@ from dispatcher.model.delivery import DeliveryState, Outcome, Priority, Received
 if TYPE_CHECKING:  # their contract speaks of our events and deliveries
     from dispatcher.campaigns import Campaigns
 
-UNWITNESSED = frozenset({"session", "throttle", "idempotency", "composing"})
+UNWITNESSED = frozenset({"session", "throttle", "idempotency", "composing", "push", "push-told"})
 """Kinds of records that `verify` does not vouch for: when somebody was last seen is nobody's evidence."""
 
 

@@ -44,6 +44,7 @@ EVENTS: dict[str, frozenset[str]] = {
         "api.failed": "method path",
         "listener.failed": "listener reason",
         "residents.failed": "reason",
+        "push.failed": "reason",
     }.items()
 }
 

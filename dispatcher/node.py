@@ -39,7 +39,9 @@ from dispatcher.residents import registration, reply, report
 from dispatcher.residents.acknowledge import Acknowledge
 from dispatcher.residents.live import Following
 from dispatcher.residents.page import Pages
+from dispatcher.residents.push import Push
 from dispatcher.residents.shelters import ShelterDoors
+from dispatcher.residents.webpush import Sender
 from dispatcher.staff import api, console
 from dispatcher.staff.accounts import Accounts
 from dispatcher.staff.accounts.oidc import Issuer
@@ -152,7 +154,7 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
             confirmation.answering if confirmation else None,
         )
         desk.reach_ledger, desk.facilities = reach, facilities
-        await stack.enter_async_context(_residents(site, doors, shelters, mode, clock))
+        await stack.enter_async_context(_residents(site, doors, shelters, mode, ledger, clock))
         staff = console.application(desk, accounts, path, site.control.origin, mails_duty=site.duty is not None)
         staff.add_subapp(api.PREFIX, api.application(api.Rooms(desk, accounts, ledger, clock, city)))
         figures = metrics.Metrics(ledger, clock, mode=mode.name, node=site.node, readers=lambda: staff[LIVE].readers)
@@ -224,18 +226,25 @@ def _safety(
 
 @asynccontextmanager
 async def _residents(
-    site: Site, doors: Sequence[AbstractRouteDef], shelters: Shelters, mode: type[Mode], clock: Clock
+    site: Site, doors: Sequence[AbstractRouteDef], shelters: Shelters, mode: type[Mode], ledger: Ledger, clock: Clock
 ) -> AsyncIterator[None]:
     """The residents' listener with these doors; and with the site, where this node has one, and all who follow it."""
     pages = site.channels["website"].folder if "website" in site.channels else None
     following = Following(pages, clock) if pages else None
     routes = [*doors, *ShelterDoors(shelters, mode).routes, *(following.routes if following else ())]
+    push = None
+    if pages and site.push is not None:
+        sender = Sender(site.push.key.reveal(), site.push.contact, clock)
+        push = Push(ledger, clock, sender, pages, site.node)
+        routes += push.routes
     async with AsyncExitStack() as stack:
         if doors or pages:
             host, port = _address(site.residents.listen)
             await stack.enter_async_context(listening(residents.application(routes, pages), host, port))
         if following:
             await stack.enter_async_context(following.open())
+        if push:
+            await stack.enter_async_context(push.open())
         yield
 
 
