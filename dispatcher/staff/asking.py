@@ -130,11 +130,11 @@ class Asking(Seat[M]):
                 raise Refused("申請した本人は承認できません。別の人が行ってください (not the one who asked for it)")
             said = {"by": waits.by, "agreed_by": by.name, "act": waits.act}
             if waits.act == "release":
-                await self._take_away(key, version, Event("proposal.agreed", "", said))
+                await self._take_away(key, version, Event("safety.agreed", "", said))
                 await self._releases.begin(waits.by, by.name, waits.reason, waits.hours)
                 return Went()
             self._require_going()
-            await self._take_away(key, version, Event("proposal.agreed", "", said))
+            await self._take_away(key, version, Event("safety.agreed", "", said))
             names = f"{waits.by}・{by.name}"
             return Went(await self._loop.start(names, about=waits.about, quarters=waits.quarters, kind=waits.kind))
 
@@ -142,7 +142,7 @@ class Asking(Seat[M]):
         """It does not go out; whoever asked for it may say so as well. Raises NotFound."""
         version, waits = await self._proposal(key)
         async with self._acting(by, Act.ASK if is_same(by.name, waits.by) else Act.AGREE):
-            await self._take_away(key, version, Event("proposal.declined", "", {"by": by.name, "act": waits.act}))
+            await self._take_away(key, version, Event("safety.declined", "", {"by": by.name, "act": waits.act}))
 
     async def proposed(self, by: Person) -> Sequence[Proposal]:
         """What waits for a second person, oldest first."""
@@ -244,7 +244,7 @@ class Asking(Seat[M]):
     async def _propose(self, by: Person, act: str, wanted: Mapping[str, Any]) -> str:
         key = secrets.token_hex(6)
         body = {"act": act, "by": by.name, "at": self._path.clock.now().isoformat(), **wanted}
-        event = Event("proposal.made", "", {"by": by.name, "act": act})
+        event = Event("safety.proposed", "", {"by": by.name, "act": act})
         await self._path.ledger.save_record(PROPOSED, key, 0, body, event)
         return key
 

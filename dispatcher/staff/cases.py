@@ -28,7 +28,7 @@ OPEN = frozenset(Progress) - {Progress.RESOLVED, Progress.CLOSED, Progress.EXEMP
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReplyShown:
     """One report of a person."""
 
     at: datetime
@@ -60,7 +60,7 @@ class Case:
     is_conflict: bool
     is_restricted: bool
     holder: str
-    heard: tuple[Heard, ...] = field(repr=False)
+    heard: tuple[ReplyShown, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +138,10 @@ def report_of(found: Unmatched, city: City, may_be: Sequence[Case]) -> Unmatched
     )
 
 
-def _heard(reply: Reply) -> Heard:
+def _heard(reply: Reply) -> ReplyShown:
     said = reply.details
     words = "　".join(filter(None, (said.get("where"), said.get("note"))))
-    return Heard(
+    return ReplyShown(
         reply.at.astimezone(JST), reply.answer, reply.source, reply.medium, reply.saw, words, said.get("by", "")
     )
 

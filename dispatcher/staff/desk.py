@@ -48,6 +48,7 @@ class Desk(Messages[M], Boards[M], Notebook[M], ShelterDesk[M], Interchange[M], 
         desk.reach_ledger = self.reach_ledger.over(ledger) if self.reach_ledger is not None else None
         desk.facilities = self.facilities.over(ledger) if self.facilities is not None else None
         desk.roster = self.roster.over(ledger.campaigns) if self.roster is not None else None
+        desk.caring = self.caring.over(ledger) if self.caring is not None else None
         return desk
 
     @property

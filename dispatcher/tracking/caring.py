@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from dispatcher.campaigns import Campaign
+from dispatcher.ledger import Ledger
 from dispatcher.model.campaign import Answer, Progress, Reply
 
 
@@ -109,6 +110,10 @@ class Unmatched:
 
 class Caring(Protocol):
     """Raises everywhere that something is written: StorageFull, and then nothing was. An unknown campaign or person: NotFound."""
+
+    def over(self, ledger: Ledger) -> "Caring":
+        """The same loop over another ledger: one that forgets, for a rehearsal."""
+        ...
 
     async def plan(self, *, about: str, quarters: Sequence[str], kind: str) -> Plan:
         """Whom it would ask: everybody of the roster who lives there and belongs to a ladder of this kind."""

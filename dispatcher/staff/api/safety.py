@@ -202,7 +202,7 @@ async def end_campaign(call: Call[InMode, Nothing]) -> Done:
     return Done("ended")
 
 
-async def list_people(call: Call[Nothing, Which]) -> Cases:
+async def list_residents(call: Call[Nothing, Which]) -> Cases:
     """すぐ動く人、または返事がない人（福祉だけ） (who needs somebody, or who is silent; welfare alone)"""
     desk, query = call.rooms.desk, call.query
     if query.list == "silent":
@@ -210,14 +210,14 @@ async def list_people(call: Call[Nothing, Which]) -> Cases:
     return _cases(await desk.urgent(call.who, call.id, PAGE))
 
 
-async def search_people(call: Call[ToSearch, Nothing]) -> Cases:
+async def search_residents(call: Call[ToSearch, Nothing]) -> Cases:
     """人をさがす。理由がいり、記録される（福祉だけ） (look somebody up; a reason is needed and written down)"""
     body = call.body
     found = await call.rooms.desk.look_up(call.who, call.id, body.words, reason=body.reason, at_most=FOUND_AT_MOST)
     return _cases(found)
 
 
-async def read_person(call: Call[Nothing, Nothing]) -> CaseShown:
+async def read_resident(call: Call[Nothing, Nothing]) -> CaseShown:
     """一人の人と、聞いたことのすべて（福祉だけ） (one person with all that was heard)"""
     return CaseShown(await call.rooms.desk.case(call.who, call.id, call.path["person"]))
 
@@ -285,16 +285,16 @@ async def end_release(call: Call[Nothing, Nothing]) -> Done:
 _PERSON = "/safety/{id}/people/{person}"
 ROUTES = (
     looks("/safety", Scope.READ, list_campaigns),
-    asks("/safety/plan", Scope.WRITE, plan_campaign),
+    asks("/plan", Scope.WRITE, plan_campaign),
     changes("/safety", Scope.WRITE, start_campaign, status=201),
-    changes("/safety/waiting/{key}", Scope.APPROVE, agree_proposal),
-    changes("/safety/waiting/{key}", Scope.WRITE, decline_proposal, method="DELETE"),
+    changes("/waiting/{key}", Scope.APPROVE, agree_proposal),
+    changes("/waiting/{key}", Scope.WRITE, decline_proposal, method="DELETE"),
     looks("/safety/{id}", Scope.READ, read_campaign),
     changes("/safety/{id}/again", Scope.WRITE, ask_again),
     changes("/safety/{id}/end", Scope.WRITE, end_campaign),
-    looks("/safety/{id}/people", Scope.READ, list_people),
-    asks("/safety/{id}/search", Scope.READ, search_people),
-    looks(_PERSON, Scope.READ, read_person),
+    looks("/safety/{id}/people", Scope.READ, list_residents),
+    asks("/safety/{id}/search", Scope.READ, search_residents),
+    looks(_PERSON, Scope.READ, read_resident),
     changes(f"{_PERSON}/answer", Scope.WRITE, answer_for),
     changes(f"{_PERSON}/take", Scope.WRITE, take_on),
     changes(f"{_PERSON}/resolve", Scope.WRITE, resolve),

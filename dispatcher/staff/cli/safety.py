@@ -179,7 +179,7 @@ def _counts(figures: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    answer = client(args).ask("/safety/plan", {"about": args.about, "areas": args.area, "kind": args.kind})
+    answer = client(args).ask("/plan", {"about": args.about, "areas": args.area, "kind": args.kind})
     lines = [f"尋ねる人 (people)  {figure(answer['people'])}"]
     lines += [f"  {name}  {figure(count)}" for name, count in answer["lines"]]
     if answer["nobody"]:
@@ -204,11 +204,11 @@ def _began(args: argparse.Namespace, answer: Mapping[str, Any]) -> int:
 
 
 def _agree(args: argparse.Namespace) -> int:
-    return _began(args, client(args).post(f"/safety/waiting/{quote(args.key)}", {"mode": args.mode}))
+    return _began(args, client(args).post(f"/waiting/{quote(args.key)}", {"mode": args.mode}))
 
 
 def _decline(args: argparse.Namespace) -> int:
-    shown(args, client(args).delete(f"/safety/waiting/{quote(args.key)}"), ["出しません (declined)"])
+    shown(args, client(args).delete(f"/waiting/{quote(args.key)}"), ["出しません (declined)"])
     return DONE
 
 

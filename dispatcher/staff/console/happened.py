@@ -10,16 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
 
 from config.by_hand import systems
 from dispatcher.clock import JST
 from dispatcher.ledger import Recorded
 from dispatcher.model.draft import WORDS, Verb
 from dispatcher.staff.accounts.acts import FORMS, AdminAct
+from dispatcher.staff.console.told import RESIDENTS, Facts, Telling
 from dispatcher.staff.console.words import Words
-
-Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +77,11 @@ MANY = frozenset(
         "outcomes.told",
         "receipts.recorded",
         "deliveries.moved",
+        "safety.added",
+        "safety.heard",
+        "safety.asked",
+        "safety.climbed",
+        "safety.reasked",
         "deliveries.added",
         "deliveries.reclaimed",
         "channels.probed",
@@ -159,7 +162,7 @@ def _probed(facts: Facts, t: Words, title: Callable[[str], str]) -> str:
     return t("疎通試験：すべてつながる", "link test: all up")
 
 
-_SAID: Mapping[str, Callable[[Facts, Words, Callable[[str], str]], str]] = MappingProxyType(
+_SAID: Mapping[str, Telling] = MappingProxyType(
     {
         "draft.written": lambda f, t, _: t(f"{_verb(f, t)}の下書きを書いた", f"wrote a draft ({_verb(f, t)})"),
         "draft.edited": lambda _f, t, _: t("下書きを書きかえた", "edited the draft"),
@@ -180,6 +183,7 @@ _SAID: Mapping[str, Callable[[Facts, Words, Callable[[str], str]], str]] = Mappi
             f"{title(str(f.get('channel', '')))}：受領・確認を記録",
             f"{title(str(f.get('channel', '')))}: receipts recorded",
         ),
+        **RESIDENTS,
         "facilities.escalated": lambda f, t, _: t(
             f"確認のない施設 {f.get('unacknowledged', 0)} か所："
             f"次の連絡先へ {f.get('told', 0)}、電話をかける {f.get('to_call', 0)}",

@@ -66,6 +66,9 @@ class Confirmation(Generic[M]):
         site_url: str,
         policies: Mapping[str, Ladder] | None = None,
     ) -> None:
+        self._over: Callable[[Ledger], Confirmation[M]] = lambda other: Confirmation(
+            mode, other, channels, people, site_secret, clock, city, site_url, policies
+        )
         self._mode: type[M] = mode
         self._ledger, self._clock, self._city = ledger, clock, city
         self._campaigns = ledger.campaigns
@@ -77,6 +80,10 @@ class Confirmation(Generic[M]):
             mode, ledger, ledger.campaigns, asking_media, self._ladders, self._ring, clock, site_url, people
         )
         self._hearing: Hearing[M] = Hearing(mode, ledger.campaigns, self._ring, clock, self._reported)
+
+    def over(self, ledger: Ledger) -> "Confirmation[M]":
+        """The same loop over a ledger that forgets: what a rehearsal asks."""
+        return self._over(ledger)
 
     # -- the outbox and the media ------------------------------------------------------------------------------------
 
@@ -199,11 +206,8 @@ class Confirmation(Generic[M]):
         kept = await self._campaigns.get(campaign)
         body = Round.of(kept)
         if body.counts is None and not kept.is_destroyed:
-            counts = Counter[str]()
-            for cell in await self.cells(campaign):
-                counts["asked"] += cell.count
-                counts[cell.answer or "silent"] += cell.count
-            shown = {name: count for name, count in counts.items() if count >= FEW}
+            # A ledger that came out of a backup has no key, and nobody can say any more who answered what.
+            shown = _counted(await self.cells(campaign)) if kept.sealed_key else {}
             body = replace(body, counts=shown, state=Stands.CLOSED.value, closed_at=body.closed_at or self._clock.now())
         self._ring.forget(campaign)
         await self._campaigns.destroy(campaign, kept.version, body.body(), Event("safety.destroyed", campaign, {}))
@@ -426,3 +430,17 @@ class Confirmation(Generic[M]):
             reply = Reply(said.answer, source, said.saw, said.medium, said.at, said.details)
             await self._hearing.told(by, campaign, person, reply)
         await self._campaigns.settle(campaign, report, person or "dismissed", event)
+
+
+def _counted(cells: Sequence[Cell]) -> Mapping[str, int]:
+    """What may stay of a campaign: nobody under 閲覧制限, no count under FEW, nor one from which such a count follows."""
+    counts = Counter[str]()
+    for cell in cells:
+        if not cell.is_restricted:
+            counts[cell.answer or "silent"] += cell.count
+    asked = counts.total()
+    shown = {name: count for name, count in counts.items() if count >= FEW}
+    # Were one of them alone left out, it would be the rest of the sum.
+    if len(shown) == len(counts) - 1 and shown:
+        del shown[min(shown, key=shown.__getitem__)]
+    return shown if asked < FEW else {"asked": asked, **shown}

@@ -14,19 +14,22 @@ from dispatcher.tracking.tokens import Tokens
 
 KEPT = 64
 """Campaigns whose keys are at hand."""
+MOST_KNOWN = 2_000
+"""Codes at hand: a city has some dozens of quarters, schools and cohorts, and 100,000 people who share them."""
 UNHEARD = "unheard"
 
 
 class Keys:
     """Seals, codes and links of one campaign."""
 
-    __slots__ = ("_box", "_campaign", "_coder", "_tokens")
+    __slots__ = ("_box", "_campaign", "_coder", "_known", "_tokens")
 
     def __init__(self, campaign: str, secret: bytes) -> None:
         self._campaign = campaign
         self._box = Box(secret, "safety case")
         self._coder = Coder(secret, "safety code")
         self._tokens = Tokens(derived(secret, "safety link"))
+        self._known: dict[tuple[str, str], str] = {}
 
     def person(self, pid: str) -> str:
         """Pseudonym of somebody of the roster, in this campaign alone."""
@@ -34,7 +37,12 @@ class Keys:
 
     def code(self, kind: str, value: str) -> str:
         """What a value is found and counted by; "" for none."""
-        return self._coder.code(kind, value) if value else ""
+        code = self._known.get((kind, value))
+        if code is None:
+            code = self._coder.code(kind, value) if value else ""
+            if len(self._known) < MOST_KNOWN:
+                self._known[kind, value] = code
+        return code
 
     def standing(self, answer: Answer | None) -> str:
         return self.code("standing", answer or UNHEARD)

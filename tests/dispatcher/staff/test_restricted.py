@@ -252,6 +252,21 @@ async def test_no_event_record_log_line_figure_or_byte_of_the_ledger_shows_them(
             see_no_canary(path.read_bytes(), path, [c for c in CANARIES if c != HIDDEN.facility])
 
 
+async def test_a_rehearsal_of_what_concerns_residents_writes_nothing(doors):
+    """Asked with `dry_run`, an act passes every rule and is forgotten."""
+    campaign, who = doors.ids["campaign"], doors.city.ids["住民0001"]
+    before = (await doors.city.loop.person(campaign, who)).version
+    for path, body in (
+        (f"/safety/{campaign}/people/{who}/answer", {"answer": "help", "source": "self", "saw": False, "text": ""}),
+        (f"/safety/{campaign}/people/{who}/take", None),
+        ("/safety", {"mode": "drill", "about": doors.ids["alert"]}),
+    ):
+        status, data = await doors.called("welfare", "POST", f"{path}?dry_run=true", body)
+        assert status in {200, 201}, data
+        assert b'"dry_run"' in data
+    assert (await doors.city.loop.person(campaign, who)).version == before
+
+
 async def test_what_is_refused_names_nobody(doors):
     case = await doors.city.loop.person(doors.ids["campaign"], doors.ids["person"])
     assert HIDDEN.name == case.name
