@@ -17,9 +17,11 @@ import pytest
 import structlog
 
 from dispatcher.log import to_stderr
-from dispatcher.model.campaign import Answer
+from dispatcher.model.campaign import Answer, Progress
 from dispatcher.model.report import Reported
 from dispatcher.sealing import Box, Unopened
+from dispatcher.tracking.caring import Cell
+from dispatcher.tracking.confirmation import _counted
 from dispatcher.tracking.confirmation.asking import link_name
 from dispatcher.tracking.confirmation.case import Case
 from dispatcher.tracking.confirmation.keys import KeyRing
@@ -136,6 +138,8 @@ async def test_after_the_key_is_destroyed_no_byte_of_names_and_answers_is_left_i
         assert sealed_keys == {campaign.sealed_key}
         event_key = Box(KEY.encode(), "safety campaign key").open(campaign.sealed_key, campaign.id.encode())
 
+        cells = await running.confirmation.cells(campaign.id)
+        heard_of = sum(cell.count for cell in cells if cell.answer is Answer.HELP and not cell.is_restricted)
         await running.confirmation.close("職員A", campaign.id)
         await running.confirmation.destroy(campaign.id)
 
@@ -145,7 +149,7 @@ async def test_after_the_key_is_destroyed_no_byte_of_names_and_answers_is_left_i
         assert await running.ledger.verify() == []
         kept = await running.ledger.campaigns.get(campaign.id)
         assert kept.is_destroyed
-        assert kept.body["counts"]["help"] == ANSWERED, "counts stay"
+        assert kept.body["counts"]["help"] == heard_of > 0, "counts stay, of those who may be counted"
     assert seen_in(city_hall.folder, secrets) == set(), "when it is down"
     left = ledger.read_bytes()
     assert not [row for row in (*people, *heard) if row in left], "nor what only the key could open"
@@ -170,6 +174,36 @@ async def test_a_backup_has_no_campaigns_key_and_its_rows_stay_shut(city_hall, t
     for (person, sealed), box in product(rows, boxes):
         with pytest.raises(Unopened):
             box.open(sealed, f"{campaign.id}\0{person}".encode())
+
+
+@pytest.mark.parametrize(
+    ("answers", "kept"),
+    [
+        ({None: 40, Answer.OK: 50, Answer.HELP: 4}, {"asked": 94, "ok": 50}),
+        ({None: 40, Answer.OK: 50, Answer.HELP: 4, Answer.HURT: 3}, {"asked": 97, "silent": 40, "ok": 50}),
+        ({None: 40, Answer.OK: 50}, {"asked": 90, "silent": 40, "ok": 50}),
+        ({None: 3}, {}),
+        ({}, {}),
+    ],
+)
+def test_no_count_stays_from_which_fewer_than_five_people_follow(answers, kept):
+    cells = [cell(answer, count) for answer, count in answers.items()]
+    hidden = [cell(Answer.HELP, 60, is_restricted=True)]
+    assert _counted([*cells, *hidden]) == kept
+
+
+def cell(answer, count, *, is_restricted=False):
+    return Cell(
+        quarter="132040302",
+        cohort="",
+        facility="",
+        is_restricted=is_restricted,
+        answer=answer,
+        progress=Progress.ASKED,
+        is_conflict=False,
+        is_visited=False,
+        count=count,
+    )
 
 
 async def test_the_timer_of_the_thirtieth_day_destroys_what_was_closed(city_hall):
