@@ -64,6 +64,7 @@ proxymap unix - - n - - proxymap
 error unix - - n - - error
 retry unix - - n - - error
 discard unix - - n - - discard
+smtp unix - - n - - smtp
 virtual unix - n n - - virtual
 anvil unix - - n - 1 anvil
 """
@@ -82,7 +83,7 @@ class Postfix:
 
 @contextmanager
 def postfix(domains: str = "example.jp", transport: str = "discard") -> Iterator[Postfix]:
-    """Inside, a relay that takes mail for anybody from loopback and keeps what is for `domains`."""
+    """Inside, a relay that takes mail for anybody from loopback and keeps what is for `domains`; `transport`: where the rest goes."""
     folder, port = Path(tempfile.mkdtemp(prefix="todoke-postfix-")), free_port()
     folder.chmod(0o755)
     try:
