@@ -231,7 +231,13 @@ class EmailList(Channel[M, Settings]):
         def mails() -> Iterator[Mail]:
             for address in (d.address for d in destinations):
                 if address not in languages:
-                    tell(Told(address, Outcome.PERMANENT, "配信をやめたか、戻るので止めています (unsubscribed or suspended)"))
+                    tell(
+                        Told(
+                            address,
+                            Outcome.PERMANENT,
+                            "配信をやめたか、戻るので止めています (unsubscribed or suspended)",
+                        )
+                    )
                 elif self._may(gentle, address, tell):
                     language = languages[address]
                     letter = _in_language(letters, language)

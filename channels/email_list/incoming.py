@@ -7,6 +7,7 @@ Source: RFC 5321 §4.5.3 (limits), §4.2.4 (421), §7.8; RFC 3834; facts.md §Ma
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -27,6 +28,8 @@ _FULL = "452 4.3.1 Insufficient system storage"
 _BUSY = b"421 4.3.2 Too many connections\r\n"
 
 log = logger(__name__)
+# aiosmtpd logs addresses, and on a mistake the session with all that came.
+logging.getLogger("mail.log").setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,6 +242,16 @@ async def test_it_takes_mail_for_its_own_two_kinds_of_address_and_relays_nothing
     assert not rig.world.mails
 
 
+async def test_nothing_that_comes_stands_in_a_log_not_even_when_we_fail(rig, caplog, capsys):
+    rig.channel._people.gave_back = None  # whatever goes wrong within
+    ((_, sender, mail), *_) = await rig.sent()
+    assert await rig.hand_over(dsn(mail), to=sender, sender="") == 452
+    assert await rig.hand_over(ASKING) == 250
+    said = caplog.text + "".join(capsys.readouterr())
+    assert "mail.incoming_failed" in said
+    assert "@" not in said
+
+
 async def test_ten_megabytes_are_refused_and_the_door_stands_open(rig):
     assert await rig.hand_over(ASKING.encode() + b"x" * 70 + (b"\r\n" + b"A" * 76) * 130_000) == 552
     assert await rig.hand_over(ASKING) == 250
