@@ -216,7 +216,7 @@ class Reach:
         return [line for line in await self.facilities(identifier) if line.acknowledged is None]
 
     async def people(self, identifier: str, *, only_by_nothing: bool = False) -> AsyncIterator[PersonReach]:
-        """Every address of the public, streamed; facilities' own contacts are not among them.
+        """Every address of the public, streamed; facilities' terminals are among them, their mail contacts are not.
 
         Raises:
             NotFound: no such alert.
