@@ -26,7 +26,7 @@ from urllib.parse import quote
 from config.binding import bind
 from config.document import ConfigError, Node, Problem, load, parse
 from dispatcher.staff.cli.client import Client, Said
-from dispatcher.staff.cli.command import DONE, INVALID, WAITING, client, command, shown
+from dispatcher.staff.cli.command import DONE, INVALID, PARTLY, WAITING, client, command, shown
 
 _MARKS: Mapping[str, str] = MappingProxyType({"created": "+", "changed": "~", "unchanged": "=", "proposed": "?"})
 _WORDS: Mapping[str, str] = MappingProxyType(
@@ -103,12 +103,12 @@ def add(commands: Any) -> None:
 def _apply(args: argparse.Namespace) -> int:
     try:
         document, declared = _read(args.file)
-        rehearsed = _brought_about(_client(args, is_rehearsing=True), args, document, declared)
-        if not args.dry_run:
-            rehearsed = _brought_about(_client(args, is_rehearsing=False), args, document, declared)
+        rehearsed = _rehearsed(_client(args, is_rehearsing=True), args, document, declared)
     except ConfigError as error:
         findings = [{"where": p.path, "reason": p.reason, "blocks": True, "line": p.line} for p in error.problems]
         raise Said(str(error), INVALID, {"detail": str(error), "exit_code": INVALID, "findings": findings}) from None
+    if not args.dry_run:
+        rehearsed = _brought_about(_client(args, is_rehearsing=False), args, declared)
     answer = {"file": str(args.file), "dry_run": bool(args.dry_run), "applied": rehearsed}
     lines = [line for each in rehearsed for line in _difference(each)]
     if args.dry_run:
@@ -136,10 +136,33 @@ def _steps(declared: Declaration, mode: str) -> Iterator[Step]:
         yield Step("duty", "duty", ("duty",), {"mail": list(declared.duty)})
 
 
-def _brought_about(
-    at: Client, args: argparse.Namespace, document: Node, declared: Declaration
-) -> Sequence[dict[str, Any]]:
+def _brought_about(at: Client, args: argparse.Namespace, declared: Declaration) -> Sequence[dict[str, Any]]:
     """Each thing that the file declares, with what it came to.
+
+    What one step changes can stand in the way of the next (the last saved area that there is room for), which no rehearsal of
+    each alone can see; then it stops there and says what has been done.
+
+    Raises:
+        Said: the node refuses a step, or is away.
+    """
+    done: list[dict[str, Any]] = []
+    for step in _steps(declared, args.mode):
+        try:
+            done.append({"what": step.what, "name": step.name, **_ACTS[step.what](at, step)})
+        except Said as said:
+            if not done:
+                raise
+            halfway = (
+                f"途中で止まりました。{len(done)} 件は済み、{step.what} {step.name} で断られました。"
+                "直してもう一度当てれば、残りだけが進みます (stopped halfway: apply it again, and only the rest is done)"
+            )
+            body = {**said.body, "detail": f"{halfway}\n{said}", "exit_code": PARTLY, "applied": done}
+            raise Said(body["detail"], PARTLY, body) from None
+    return done
+
+
+def _rehearsed(at: Client, args: argparse.Namespace, document: Node, declared: Declaration) -> Sequence[dict[str, Any]]:
+    """As `_brought_about`, each by itself and none of it written.
 
     Raises:
         ConfigError: what the node finds wrong, each at its line.

@@ -13,6 +13,7 @@ import yaml
 
 from dispatcher.__main__ import main, parser
 from dispatcher.ledger import Event
+from dispatcher.staff import areas
 from dispatcher.staff.cli.client import Client
 from dispatcher.staff.cli.completing import parsers
 from tests.servers.staff_door import StaffDoor
@@ -338,6 +339,21 @@ def test_a_correction_that_a_file_declares_is_a_draft_and_goes_out_only_when_it_
     assert todoke("職員0001", "send", "--drill", correction, "-o", "json")[1]["alert"]["verb"] == "correct"
     code, answer = todoke("職員0001", "apply", "--drill", "-f", str(file), "-o", "json")
     assert (code, answer["applied"][0]["change"]) == (0, "unchanged"), answer
+
+
+def test_a_file_that_stops_halfway_says_what_is_done_and_goes_on_from_there(todoke, tmp_path, monkeypatch):
+    """Each of two areas has room by itself, and both have not: only bringing them about can tell."""
+    there = len(todoke("職員0001", "areas", "list", "-o", "json")[1]["areas"])
+    monkeypatch.setattr(areas, "SAVED_AT_MOST", there + 1)
+    file = tmp_path / "two.yaml"
+    file.write_text("areas:\n  一つ目: [大沢一丁目]\n  二つ目: [大沢二丁目]\n", "utf-8")
+    code, said = todoke("職員0001", "apply", "--drill", "-f", str(file), "-o", "json")
+    assert (code, [each["name"] for each in said["applied"]]) == (4, ["一つ目"]), said
+    assert "二つ目" in said["detail"]
+    assert "too many saved areas" in said["findings"][0]["reason"]
+    monkeypatch.undo()
+    code, said = todoke("職員0001", "apply", "--drill", "-f", str(file), "-o", "json")
+    assert (code, [each["change"] for each in said["applied"]]) == (0, ["unchanged", "created"])
 
 
 def test_what_is_wrong_in_a_file_is_named_by_line_before_anything_is_written(todoke, tmp_path):
