@@ -1,4 +1,4 @@
-"""Three stations on loopback: at each a monitoring receiver that verifies, keeps what it got and reports.
+"""Three stations on loopback: each verifies what is on the air, reports it, shows it to phones and takes what residents write.
 
 Source: design.md §6; facts.md §Wi-Fi multicast.
 """
@@ -9,17 +9,22 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from config.city import City
 from drills.world.ports import free_port
+from multicast.forwarding import Forwarder
 from multicast.keys import SenderKey, load_trust
 from multicast.monitor import Monitor
+from multicast.phones import Phones, Post, serving
 from multicast.reassembly import Reassembly
+from multicast.sealing import AnswerKey, load_sealer
+from multicast.spool import Spool
 from multicast.udp import Endpoint
 
 STATIONS = {"mitaka": "三鷹駅", "mitakadai": "三鷹台駅", "inokashira-koen": "井の頭公園駅"}
@@ -41,6 +46,9 @@ class World:
         self._tasks = asyncio.TaskGroup()
         self._listening: list[asyncio.Task[None]] = []
         self.monitors: list[Monitor] = []
+        self._phones = AsyncExitStack()
+        self.pages: dict[str, str] = {}
+        """By station: where a phone there finds its page."""
         self.wall: Callable[[], float] = time.time
 
     async def __aenter__(self) -> Self:
@@ -54,13 +62,16 @@ class World:
             path = self._dir / f"secret-{name}"
             path.touch(mode=0o600)
             path.write_text(secret)
+        AnswerKey.generate().save(self.answers)
         await self._tasks.__aenter__()
         self.start()
+        await self._serve()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._phones.aclose()
         for task in self._listening:
             task.cancel()
         await self._tasks.__aexit__(kind, error, trace)
@@ -68,6 +79,30 @@ class World:
     @property
     def key(self) -> Path:
         return self._dir / "multicast-drill.key"
+
+    @property
+    def answers(self) -> Path:
+        return self._dir / "answers.key"
+
+    async def _serve(self) -> None:
+        """Each station's page, and its way to the node for what is written there."""
+        sealer = load_sealer(self.answers.with_name(f"{self.answers.name}.pub"))
+        for number, name in enumerate(STATIONS):
+            forwarder = Forwarder(
+                spool=Spool(self._dir / "received" / name / "answers"),
+                url=f"http://{self._reports}/stations/{name}/answers",
+                secret=self._secrets[name],
+                every_s=REPORT_EVERY_S,
+                wall=self.wall,
+            )
+            phones = Phones(partial(self._shown, number), is_drill=True).application(Post(sealer, forwarder, self.wall))
+            host, port = await self._phones.enter_async_context(serving(phones, LOOPBACK, 0))
+            self.pages[name] = f"http://{host}:{port}"
+            handing_over = self._tasks.create_task(forwarder.run())
+            self._phones.callback(handing_over.cancel)
+
+    def _shown(self, number: int) -> Sequence[Path]:
+        return self.monitors[number].whole()
 
     def endpoint(self, number: int) -> Endpoint:
         return Endpoint(f"{self._group}.{number + 1}", self._port, LOOPBACK)
@@ -108,6 +143,7 @@ class World:
         return {
             "key": str(self.key),
             "reports": self._reports,
+            "answers": str(self.answers),
             "stations": [
                 {
                     "name": name,

@@ -31,6 +31,7 @@ from multicast.sealing import AnswerKey, Unopened, load_sealer
 from multicast.spool import Spool
 from tests.channels.test_wifi_multicast import settings_for
 from tests.contracts.channel_contract import Memory, surroundings
+from tests.samples import evacuation_order
 
 CITY = load("mitaka")
 NOW = SystemClock().now()
@@ -384,3 +385,25 @@ async def test_the_command_of_a_station_makes_the_key_and_serves_phones(world, t
     finally:
         process.terminate()
         await process.wait()
+
+
+async def test_a_phone_at_the_station_reads_the_notice_and_answers_from_it(world, tmp_path):
+    inbox = Memory()
+    async with node(world, world.answers, tmp_path, inbox) as channel:
+        order = evacuation_order(Drill, sent=SystemClock().now().replace(microsecond=0))
+        audience = await channel.audience(order.quarters)
+        rendering = channel.render(order, audience)
+        told = []
+        await channel.send(rendering, [one async for one in channel.destinations(audience)], told.append)
+        async with aiohttp.ClientSession(world.pages["mitaka"]) as phone:
+            async with asyncio.timeout(20):
+                while "大沢" not in (page := await (await phone.get("/")).text()):
+                    await SystemClock().sleep(0.05)
+            link = re.search(r'href="(/report\?lang=ja)"', page)[1]
+            assert "無事・けが・助けて を知らせる" in page
+            async with phone.post(link, data=TYPED | {"a": "hurt"}) as response:
+                assert response.status == 200
+        async with asyncio.timeout(10):
+            while not inbox.reported:
+                await SystemClock().sleep(0.01)
+    assert [one.answer for one in inbox.reported.values()] == [Answer.HURT]
