@@ -3,7 +3,8 @@
 // without this script the button does the same.
 "use strict";
 (() => {
-  const QUIET_MS = 80;
+  // Shorter than between two keystrokes of anybody: it gathers what an input method puts in at once.
+  const QUIET_MS = 40;
   const KEEP_MS = 3000;
   const form = document.querySelector("form[data-live]");
   if (!form) return;
