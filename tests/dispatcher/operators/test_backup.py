@@ -19,6 +19,7 @@ import pytest
 
 from dispatcher.__main__ import main
 from dispatcher.ledger import Event
+from dispatcher.ledgers.schema import VERSION
 from dispatcher.log import to_stderr
 from tests.servers.inside import Node, issued, link, posted, with_mail
 
@@ -248,7 +249,8 @@ def other_mode(name, data):
 
 
 def newer(name, data):
-    yield name, data.replace(b'"schema": "2"', b'"schema": "99"') if name == "manifest.json" else data
+    ours = f'"schema": "{VERSION}"'.encode()
+    yield name, data.replace(ours, b'"schema": "99"') if name == "manifest.json" else data
 
 
 def garbled(name, data):
