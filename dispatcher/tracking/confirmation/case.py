@@ -50,8 +50,11 @@ class Case:
     def read(cls, data: bytes) -> "Case":
         values: list[Any] = json.loads(data)
         contacts = tuple(Contact(Whom(whom), *rest) for whom, *rest in values.pop())
-        said = zip(_FIELDS, (tuple(value) if isinstance(value, list) else value for value in values), strict=True)
-        return cls(**dict(said), contacts=contacts)
+        said: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in zip(_FIELDS, values, strict=True)
+        }
+        return cls(**said, contacts=contacts)
 
 
 _FIELDS = tuple(each.name for each in fields(Case) if each.name != "contacts")
