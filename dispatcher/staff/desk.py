@@ -49,6 +49,7 @@ class Desk(Messages[M], Boards[M], Notebook[M], ShelterDesk[M], Interchange[M], 
         desk.facilities = self.facilities.over(ledger) if self.facilities is not None else None
         desk.roster = self.roster.over(ledger.campaigns) if self.roster is not None else None
         desk.caring = self.caring.over(ledger) if self.caring is not None else None
+        desk.answering = desk.caring.answering if desk.caring is not None else None
         return desk
 
     @property

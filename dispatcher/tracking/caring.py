@@ -14,6 +14,7 @@ from typing import Protocol
 from dispatcher.campaigns import Campaign
 from dispatcher.ledger import Ledger
 from dispatcher.model.campaign import Answer, Progress, Reply
+from dispatcher.tracking.answering import Answering
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,11 @@ class Unmatched:
 
 class Caring(Protocol):
     """Raises everywhere that something is written: StorageFull, and then nothing was. An unknown campaign or person: NotFound."""
+
+    @property
+    def answering(self) -> Answering:
+        """Where reports are heard."""
+        ...
 
     def over(self, ledger: Ledger) -> "Caring":
         """The same loop over another ledger: one that forgets, for a rehearsal."""

@@ -37,6 +37,7 @@ def add(commands: Any) -> None:
         "ほかの団体の記録を知らせとして受け取る (take another's records as reports)",
         "todoke pfif import theirs.xml --live --reason inquiry",
         mode=True,
+        dry_run=True,
     )
     take.add_argument("file", type=Path, metavar="FILE.xml")
     for parser in (out, take):

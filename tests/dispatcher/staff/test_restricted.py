@@ -149,6 +149,23 @@ async def test_the_canary_is_there_to_be_found_by_the_role_welfare_on_the_sealed
         assert "カナリア荘" in data.decode()
 
 
+async def test_a_rehearsal_of_what_concerns_residents_writes_nothing(doors):
+    """Asked with `dry_run`, an act passes every rule and is forgotten."""
+    campaign, who = doors.ids["campaign"], doors.city.ids["住民0001"]
+    before = (await doors.city.loop.person(campaign, who)).version
+    for path, body in (
+        (f"/safety/{campaign}/people/{who}/answer", {"answer": "help", "source": "self", "saw": False, "text": ""}),
+        (f"/safety/{campaign}/people/{who}/take", None),
+        ("/safety", {"mode": "drill", "about": doors.ids["alert"]}),
+        (f"/safety/{campaign}/again", {"mode": "drill"}),
+        (f"/safety/{campaign}/end", {"mode": "drill"}),
+    ):
+        status, data = await doors.called("welfare", "POST", f"{path}?dry_run=true", body)
+        assert status in {200, 201}, data
+        assert b'"dry_run"' in data
+    assert (await doors.city.loop.person(campaign, who)).version == before
+
+
 @pytest.mark.parametrize("who", ["others", "welfare"])
 async def test_no_page_shows_them(doors, who):
     statuses = set()
@@ -250,21 +267,6 @@ async def test_no_event_record_log_line_figure_or_byte_of_the_ledger_shows_them(
         if path.is_file():
             # Which schools are among the asked stands there in clear, and is no secret.
             see_no_canary(path.read_bytes(), path, [c for c in CANARIES if c != HIDDEN.facility])
-
-
-async def test_a_rehearsal_of_what_concerns_residents_writes_nothing(doors):
-    """Asked with `dry_run`, an act passes every rule and is forgotten."""
-    campaign, who = doors.ids["campaign"], doors.city.ids["住民0001"]
-    before = (await doors.city.loop.person(campaign, who)).version
-    for path, body in (
-        (f"/safety/{campaign}/people/{who}/answer", {"answer": "help", "source": "self", "saw": False, "text": ""}),
-        (f"/safety/{campaign}/people/{who}/take", None),
-        ("/safety", {"mode": "drill", "about": doors.ids["alert"]}),
-    ):
-        status, data = await doors.called("welfare", "POST", f"{path}?dry_run=true", body)
-        assert status in {200, 201}, data
-        assert b'"dry_run"' in data
-    assert (await doors.city.loop.person(campaign, who)).version == before
 
 
 async def test_what_is_refused_names_nobody(doors):
