@@ -9,7 +9,7 @@ Source: dispatcher/campaigns.py; design.md §5.1, §8.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from operator import itemgetter
@@ -129,7 +129,7 @@ def rows_of(campaign: str, new: Sequence[NewAsked]) -> tuple[Sequence[Row], Sequ
         one.id: {
             "campaign": campaign,
             "id": one.id,
-            **asdict(one.codes),
+            **{code: getattr(one.codes, code) for code in _CODES},
             "round": one.round,
             "rung": one.rung,
             "progress": one.progress,

@@ -337,9 +337,9 @@ class Asking(Generic[M]):
     ) -> tuple[NewAsked, list[tuple[Place, Contact]]]:
         ladder = self.ladders[name]
         # Rungs that nobody stands on are passed over: who has no medium of their own is asked for at once.
-        rungs = (r for r in range(len(ladder.rungs)) if asked_on(ladder, r, case.contacts))
-        rung = next(rungs, len(ladder.rungs) - 1)
-        theirs = [(Place(id_, 1, rung, i), case.contacts[i]) for i in asked_on(ladder, rung, case.contacts)]
+        on_rungs = ((r, asked_on(ladder, r, case.contacts)) for r in range(len(ladder.rungs)))
+        rung, places = next(((r, found) for r, found in on_rungs if found), (len(ladder.rungs) - 1, ()))
+        theirs = [(Place(id_, 1, rung, i), case.contacts[i]) for i in places]
         tokens = {
             hashed(keys.token(id_, link_name(contact, place.contact))): SOURCES[contact.whom].value
             for place, contact in theirs
