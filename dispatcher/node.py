@@ -35,7 +35,7 @@ from dispatcher.log import logger
 from dispatcher.model.mode import MODES, Drill, Live, M, Mode
 from dispatcher.operators import metrics
 from dispatcher.path import Path
-from dispatcher.residents import registration, reply, report
+from dispatcher.residents import registration, reply, report, unasked
 from dispatcher.residents.acknowledge import Acknowledge
 from dispatcher.residents.live import Following
 from dispatcher.residents.page import Pages
@@ -232,6 +232,8 @@ async def _residents(
     pages = site.channels["website"].folder if "website" in site.channels else None
     following = Following(pages, clock) if pages else None
     routes = [*doors, *ShelterDoors(shelters, mode).routes, *(following.routes if following else ())]
+    if all(getattr(route, "path", "") != unasked.PATH for route in routes):
+        routes += unasked.routes(load(site.city))
     push = None
     if pages and site.push is not None:
         sender = Sender(site.push.key.reveal(), site.push.contact, clock)

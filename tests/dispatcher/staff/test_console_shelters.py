@@ -68,3 +68,12 @@ async def test_what_is_no_shelter_and_no_state_is_refused_in_words(desk):
         refused = await browser.post("/shelters", {**form, "shelter": shelter, "state": state})
         assert refused.status in {404, 422}
         assert word in refused.text
+
+
+async def test_where_nobody_is_asked_the_page_to_report_on_says_whom_to_call(desk):
+    opened, _, session = desk
+    async with session.get(f"{opened.node.path.web}/report") as answer:
+        said = await answer.text()
+    assert answer.status == 404
+    assert opened.node.path.city.contact in said
+    assert "tel:119" in said
