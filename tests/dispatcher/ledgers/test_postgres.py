@@ -17,7 +17,7 @@ from dispatcher.channel import Limits
 from dispatcher.errors import StorageFull
 from dispatcher.ledger import Attempted, Claim
 from dispatcher.model.delivery import DeliveryState
-from tests.contracts.campaigns_contract import CampaignsContract
+from tests.contracts.campaigns_contract import CAMPAIGN, KEY, CampaignsContract, opened
 from tests.contracts.ledger_contract import (
     ALERT,
     LANE,
@@ -74,6 +74,22 @@ class TestPostgresCampaigns(CampaignsContract):
     @pytest.fixture
     def place(self, postgres: Postgres) -> Place:
         return Database(postgres, postgres.database())
+
+    async def test_no_table_of_the_server_holds_a_destroyed_key(self, place: Database) -> None:
+        async with place.open() as ledger:
+            campaigns = await opened(ledger, 300)
+            place.write("CHECKPOINT")
+            assert held(place, KEY)
+            await campaigns.destroy(CAMPAIGN, 1, {}, said("safety.destroyed"))
+            place.write("CHECKPOINT")
+            assert not held(place, KEY)
+
+
+def held(place: Database, secret: bytes) -> list[Path]:
+    """The files of its tables in which that stands; the server's own log expires by itself."""
+    oid = place.server.psql("SELECT oid FROM pg_database WHERE datname = current_database()", place.name)
+    folder = place.server.folder / "data" / "base" / oid.strip()
+    return [path for path in folder.iterdir() if secret in path.read_bytes()]
 
 
 class TestPostgres(LedgerContract):
