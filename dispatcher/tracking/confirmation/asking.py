@@ -12,6 +12,7 @@ stopped, because nobody who has climbed is below the rung any more. What a perso
 Source: design.md §5 "Submit", "Turn", §8.
 """
 
+import asyncio
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -310,27 +311,37 @@ class Asking(Generic[M]):
 
     async def _write_down(self, campaign: Campaign, body: Round, keys: Keys, seen: Mapping[str, set[str]]) -> None:
         at_terminal: Counter[str] = Counter()
-        async for some in _parts(self.people(body.quarters)):
-            there = {row.id for row in await self.campaigns.rows(campaign.id, [keys.person(pid) for pid, _ in some])}
-            new: list[NewAsked] = []
-            asked: list[tuple[Place, Contact]] = []
-            for pid, case in some:
-                try:
-                    name = ladder_of(self.ladders, body.ladder_kind, case.cohorts)
-                except LookupError:
-                    continue
-                seen["ladder"].add(name)
-                seen["cohort"].add(cohort_of(self.ladders[name], case))
-                seen["facility"].update(filter(None, [case.facility]))
-                one, theirs = self._new(keys, keys.person(pid), case, name, at_terminal)
-                if one.id not in there:
-                    new.append(one)
-                    asked += theirs
-            if new:
-                deliveries = self._deliveries(campaign.id, body, EVERY, 0, 1, asked)
-                event = Event("safety.added", campaign.id, {"count": len(new)})
-                await self.campaigns.add(campaign.id, new, deliveries, event)
-                self.ledger.wake()
+        before: asyncio.Task[None] | None = None
+        async with asyncio.TaskGroup() as writers:
+            async for some in _parts(self.people(body.quarters)):
+                ids = [keys.person(pid) for pid, _ in some]
+                there = {row.id for row in await self.campaigns.rows(campaign.id, ids)}
+                new: list[NewAsked] = []
+                asked: list[tuple[Place, Contact]] = []
+                for id_, (_, case) in zip(ids, some, strict=True):
+                    try:
+                        name = ladder_of(self.ladders, body.ladder_kind, case.cohorts)
+                    except LookupError:
+                        continue
+                    seen["ladder"].add(name)
+                    seen["cohort"].add(cohort_of(self.ladders[name], case))
+                    seen["facility"].update(filter(None, [case.facility]))
+                    one, theirs = self._new(keys, id_, case, name, at_terminal)
+                    if id_ not in there:
+                        new.append(one)
+                        asked += theirs
+                # One lot is written while the next one is sealed, and no more than one.
+                if before is not None:
+                    await before
+                before = writers.create_task(self._add(campaign.id, body, new, asked))
+
+    async def _add(
+        self, campaign: str, body: Round, new: Sequence[NewAsked], asked: Sequence[tuple[Place, Contact]]
+    ) -> None:
+        if new:
+            deliveries = self._deliveries(campaign, body, EVERY, 0, 1, asked)
+            await self.campaigns.add(campaign, new, deliveries, Event("safety.added", campaign, {"count": len(new)}))
+            self.ledger.wake()
 
     def _new(
         self, keys: Keys, id_: str, case: Case, name: str, at_terminal: Counter[str]
