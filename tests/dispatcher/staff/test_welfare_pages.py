@@ -21,7 +21,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SCREENS = Path(__file__).parents[3] / "out" / "screens"
 WIDE, NARROW, HEIGHT, HIGHEST = 1280, 390, 844, 6000
 HEAVIEST_BYTES = 40 * 1024
+REGISTER = """\
+id,name,kind,address,quarter,lat,lon,people,language,terminals,mails,phones
+F001,大沢台小学校,school,大沢1-1-1,132040301,,,412,ja,,,0422-00-0001 0422-00-0002
+F002,大沢保育園,nursery,大沢2-1-1,132040302,,,96,ja,,,0422-00-0003
+"""
 PAGES = {
+    "supporters": "/safety/{campaign}/supporters",
     "safety": "/safety",
     "campaign": "/safety/{campaign}",
     "case": "/safety/{campaign}/people/{person}",
@@ -35,7 +41,12 @@ PAGES = {
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def night(tmp_path_factory):
     """A round about an alert, with answers of every kind; and a browser."""
-    async with console(tmp_path_factory.mktemp("pages"), also=ALSO) as room:
+    folder = tmp_path_factory.mktemp("pages")
+    (folder / "facilities.csv").write_text(REGISTER, "utf-8")
+    (folder / "key").write_text("k" * 48)
+    (folder / "key").chmod(0o600)
+    foremost = {"register": str(folder / "facilities.csv"), "secret": {"file": str(folder / "key")}}
+    async with console(folder, also=ALSO, facilities=foremost) as room:
         city, desk = residents(room.node), room.node.desk
         alert = await room.issued(areas=("大沢一丁目", "大沢二丁目"))
         campaign = await city.asked(alert)
@@ -126,3 +137,17 @@ async def test_somebody_else_sees_counts_and_nobody_by_name(night):
     assert "住民0001" not in text
     await page.screenshot(path=SCREENS / "welfare-others-1280.png", full_page=True)
     await page.context.close()
+
+
+async def test_a_facility_that_was_told_by_telephone_leaves_the_list_and_one_that_did_not_answer_stays(night):
+    room, _, names = night
+    async with room.signed_in(APPROVER) as browser:
+        path = f"/alerts/{names['alert']}/facilities"
+        page = await browser.get(path)
+        assert "確認がない施設 近い順に電話する（2）" in page.words
+        page = await browser.send(page, f"{path}/F001", spoke_with="教頭")
+        assert "確認がない施設 近い順に電話する（1）" in page.words
+        assert "教頭" in page.words
+        page = await browser.send(page, f"{path}/F002", _act="nobody")
+        assert "確認がない施設 近い順に電話する（1）" in page.words
+        assert "出ない" in page.words
