@@ -40,7 +40,8 @@ async def ask(city: Stage, residents: Residents, clock: HurriedClock, about: str
         while clock.now() - began < LONGEST:
             await clock.sleep(LOOK_EVERY_S)
             figures = await _figures(confirmation, campaign)
-            if clock.now() - began > LAST_RUNG and figures["asked"] and not figures["lost"]:
+            is_over = clock.now() - began > LAST_RUNG and residents.is_quiet
+            if is_over and figures["asked"] and not figures["lost"]:
                 break
         clock.hurry(1)
     return await _figures(confirmation, campaign)

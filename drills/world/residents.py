@@ -36,6 +36,7 @@ LOOK_EVERY_S = 0.1
 MEDIAN_S = 300.0
 SPREAD = 0.9
 """Standard deviation of the logarithm of the time until somebody answers."""
+LONGEST_S = 3600.0
 LANGUAGES = ("ja", "ja", "ja", "ja", "ja-x-easy", "en-US", "zh", "ko")
 _LINK = re.compile(r"https?://\S+/a/[a-z2-7]{26}")
 _BUTTONS: Mapping[Answer, State] = {Answer.OK: State.SAFE, Answer.HURT: State.INJURED, Answer.HELP: State.RESCUE}
@@ -135,6 +136,11 @@ class Residents:
             finally:
                 task.cancel()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Everybody has read what came, and nobody is about to answer."""
+        return self._read == len(self.mail.mails) and not self._due
+
     async def keep(self, folder: Path) -> None:
         """The page that each link showed, and what was answered on it."""
         await asyncio.to_thread(self._write, folder)
@@ -204,12 +210,12 @@ class Residents:
         while True:
             for mail in self.mail.mails[self._read :]:
                 await self._got(browser, mail)
-            self._read = len(self.mail.mails)
+                self._read += 1
             self._look_at_screens()
             now = self.clock.now()
-            due, self._due = [d for d in self._due if d.at <= now], [d for d in self._due if d.at > now]
-            for one in due:
+            for one in [due for due in self._due if due.at <= now]:
                 await self._answer(browser, one)
+                self._due.remove(one)
             await asyncio.sleep(LOOK_EVERY_S)  # noqa: TID251 - true time: the clock here may run faster than the machine's
 
     async def _got(self, browser: aiohttp.ClientSession, mail: email_list.Received) -> None:
@@ -256,7 +262,7 @@ class Residents:
                         self._due.append(_Due(self._soon(), tid=tid, mid=shown["mid"], answer=answer))
 
     def _soon(self) -> datetime:
-        return self.clock.now() + timedelta(seconds=MEDIAN_S * self._chance.lognormvariate(0, SPREAD))
+        return self.clock.now() + timedelta(seconds=min(LONGEST_S, MEDIAN_S * self._chance.lognormvariate(0, SPREAD)))
 
     async def _answer(self, browser: aiohttp.ClientSession, due: _Due) -> None:
         said = {
