@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.ip_terminal.notice import (
+    ANSWERS,
     Forged,
     Notice,
     Signer,
@@ -87,7 +88,10 @@ def test_a_notice_is_one_json_object_that_people_can_read():
 )
 def test_a_sealed_receipt_is_read_again(mid, state, counter):
     receipt = TerminalReceipt(mid, "T0001", state, SENT, counter)
-    assert read_receipt(receipt.seal(KEY), "T0001", KEY) == receipt
+    is_answer = receipt.state in ANSWERS
+    assert read_receipt(receipt.seal(KEY), "T0001", KEY, is_answer=is_answer) == receipt
+    with pytest.raises(Forged):
+        read_receipt(receipt.seal(KEY), "T0001", KEY, is_answer=not is_answer)
 
 
 @given(st.data())
