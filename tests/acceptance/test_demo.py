@@ -14,6 +14,14 @@ import pytest
 from dispatcher.node import kinds
 
 DRILL_MARKS = ("【訓練】", "[DRILL]", "訓練")
+TOLD = {
+    "ja": ("【訓練】", "大沢"),
+    "ja-x-easy": ("【訓練】", "大沢"),
+    "en-US": ("[DRILL]", "Osawa"),
+    "zh": ("【演习】", "大泽"),
+    "ko": ("【훈련】", "오사와"),
+}
+"""By language, the drill's banner and the place."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +74,7 @@ def test_the_terminals_of_the_quarter_are_acknowledged_and_the_others_stay_silen
     assert len(kept) == 10
     for path in kept:
         lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        assert [line["verb"] for line in lines] == ["issue"] * 3 + ["retract"] * 3
+        assert [line["verb"] for line in lines] == ["issue"] * len(TOLD) + ["retract"] * len(TOLD)
         assert lines[0]["volume"] == "maximum"
         for line in lines:
             is_told(line["language"], line["text"])
@@ -90,14 +98,14 @@ def test_each_station_holds_the_notice_and_its_retraction_in_every_language(play
     assert len(stations) == played[0]["channels"]["wifi_multicast"]["destinations"] == 3
     for station in stations:
         texts = sorted(station.rglob("notice-*.txt"))
-        assert len(texts) == 6
+        assert len(texts) == 2 * len(TOLD)
         for text in texts:
             is_told(text.stem.removeprefix("notice-"), text.read_text("utf-8"))
 
 
 def is_told(language: str, words: str) -> None:
     """A text bears the drill's banner in its language, and the place."""
-    banner, place = ("【訓練】", "大沢") if language.startswith("ja") else ("[DRILL]", "Osawa")
+    banner, place = TOLD[language]
     assert banner in words
     assert place in words
 
