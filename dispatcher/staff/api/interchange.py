@@ -21,7 +21,7 @@ Reason = Annotated[str, Facets(enum=list(Why), description="理由。記録さ�
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToExport:
+class ToExportPeople:
     reason: Reason
 
 
@@ -38,7 +38,7 @@ class ToHear:
     pfif: Annotated[str, Facets(maxLength=CHARACTERS, contentEncoding="base64", description="PFIF 1.4")]
 
 
-async def export_pfif(call: Call[ToExport, Nothing]) -> Exported:
+async def export_pfif(call: Call[ToExportPeople, Nothing]) -> Exported:
     """安否をPFIFで渡す。閲覧制限の人は入らない（福祉だけ） (people's states as PFIF 1.4)"""
     return Exported(await call.rooms.desk.export_pfif(call.who, call.id, reason=call.body.reason))
 

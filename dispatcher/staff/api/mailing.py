@@ -16,7 +16,7 @@ from dispatcher.staff.api.shapes import Facets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToExport:
+class ToExportList:
     mode: shown.ModeName
     reason: Reason
 
@@ -43,7 +43,7 @@ class SuspendedShown:
     """Reason → how many: nobody (no such mailbox), filtered, later (full or out of reach)."""
 
 
-async def export_mail_list(call: Call[ToExport, Nothing]) -> ListShown:
+async def export_mail_list(call: Call[ToExportList, Nothing]) -> ListShown:
     """登録メールの名簿を署名つきで書き出す (the list of registered mail, signed)"""
     found = await call.rooms.desk.export_list(call.who, call.body.reason, mode=call.body.mode)
     return ListShown(found.csv, found.signature, found.people)

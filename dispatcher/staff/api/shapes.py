@@ -70,6 +70,7 @@ class Shapes:
     def __init__(self, drawn: Mapping[type, Drawn], components: dict[str, Schema] | None = None) -> None:
         self._drawn = drawn
         self._components = components
+        self._named: dict[str, tuple[Any, frozenset[str]]] = {}
 
     def schema(self, hint: Any) -> Schema:  # noqa: PLR0911 - one return for each form of type
         """The schema of what `plain` makes of a value of this type, and of what `bound` takes."""
@@ -99,6 +100,8 @@ class Shapes:
     def _noun(self, cls: Any, omitted: frozenset[str], name: str) -> Schema:
         if self._components is None:
             return self._members(cls, omitted)
+        if self._named.setdefault(name, (cls, omitted)) != (cls, omitted):
+            raise TypeError(f"two nouns have one name in the document: {cls.__module__}.{name} and {self._named[name]}")
         if name not in self._components:
             self._components[name] = {}  # stands there before its members are read, for one that holds itself
             self._components[name] = self._members(cls, omitted)

@@ -1,6 +1,7 @@
 """The staff's HTTP door for programs: what it refuses, how it says so, and that a request is done once."""
 
 import json
+from dataclasses import make_dataclass
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from dispatcher.model.mode import Drill
 from dispatcher.staff.api import ROUTES, idempotency
 from dispatcher.staff.api.idempotency import Answer, Begun, Kept
 from dispatcher.staff.api.problems import Said
+from dispatcher.staff.api.shapes import Shapes
 from tests.servers.staff_door import ORDER, StaffDoor
 
 DEEP = b'{"typed":' * 500 + b"1" + b"}" * 500
@@ -416,6 +418,16 @@ def test_the_document_has_every_route_and_needs_no_token(door):
     assert documented == {(route.method, route.path) for route in ROUTES}
     names = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
     assert len(names) == len(set(names))
+
+
+def test_two_nouns_of_one_name_have_no_place_in_the_document():
+    def noun(hint):
+        return make_dataclass("Noun", [("field", hint)])
+
+    shapes = Shapes({}, {})
+    shapes.schema(noun(str))
+    with pytest.raises(TypeError, match="two nouns"):
+        shapes.schema(noun(int))
 
 
 def test_the_document_is_openapi_as_an_independent_judge_reads_it(door):
