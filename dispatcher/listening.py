@@ -5,7 +5,7 @@ Source: RFC 9112 §2.2, §9.8; RFC 7239 §7.1 (who added the last address); aioh
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 
@@ -17,6 +17,10 @@ from dispatcher.clock import SystemClock
 IDLE_S = 15.0
 LINE_BYTES = 4096
 HEADERS = 64
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+First = Callable[[web.BaseRequest], web.StreamResponse | None]
+FIRST: web.AppKey[First] = web.AppKey("FIRST")
+"""What an application would rather be asked before router and middlewares are: an answer that is ready, or None."""
 _TURNS_TO_ACCEPT = 2
 """From accept() until a connection's protocol knows of it."""
 
@@ -55,6 +59,8 @@ async def listening(application: web.Application, host: str, port: int) -> Async
     loop = asyncio.get_running_loop()
     try:
         assert runner.server is not None  # it is set up
+        if (first := application.get(FIRST)) is not None:
+            runner.server.request_handler = _asked_first(first, runner.server.request_handler)
         server = await loop.create_server(runner.server, host, port, backlog=1024)
         try:
             address = server.sockets[0].getsockname()
@@ -69,6 +75,14 @@ async def listening(application: web.Application, host: str, port: int) -> Async
             server.close()
     finally:
         await runner.cleanup()
+
+
+def _asked_first(first: First, then: Handler) -> Handler:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        answer = first(request)
+        return await then(request) if answer is None else answer
+
+    return handle
 
 
 def remote_of(request: web.Request) -> str:

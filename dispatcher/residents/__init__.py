@@ -18,7 +18,7 @@ from aiohttp import web
 
 from dispatcher.errors import StorageFull, Throttled
 from dispatcher.log import logger
-from dispatcher.residents.bulletin import serving
+from dispatcher.residents.bulletin import serve
 
 BODY_BYTES = 16_384
 """Of a form; the longest answer with all its words is a quarter of it."""
@@ -63,7 +63,7 @@ def application(routes: Iterable[web.AbstractRouteDef], folder: Path | None) -> 
     residents = web.Application(client_max_size=BODY_BYTES + 1, middlewares=[_guarded])
     residents.add_routes(routes)
     if folder is not None:
-        residents.router.add_route("*", "/{name:.*}", serving(folder))
+        serve(folder, residents)
     return residents
 
 

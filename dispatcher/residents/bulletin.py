@@ -12,22 +12,21 @@ import hashlib
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-from aiohttp import HttpVersion11, web
-from aiohttp.helpers import rfc822_formatted_time
+from aiohttp import web
+
+from dispatcher.listening import FIRST
+from dispatcher.residents.prerendered import WRITE_BYTES, Prerendered, may_be_given
 
 MEMORY_BYTES = 64_000_000
 """Of files kept ready; the one unused longest goes first."""
 FILE_BYTES = 5_000_000
 """A larger one is not ours: the site has none."""
-
-WRITE_BYTES = 65_536
-"""What a connection takes in one write; a larger file is written piece by piece, as the reader reads."""
 
 CACHE = "public, max-age=5, stale-while-revalidate=60, stale-if-error=86400"
 
@@ -59,6 +58,8 @@ _GUARD: Mapping[str, str] = MappingProxyType(
     }
 )
 
+_MORE = ("If-None-Match", "Expect")
+"""Headers of a request for more than the file."""
 _OF_THE_BODY = frozenset({"Content-Type", "Content-Encoding"})
 
 _NOT_FOUND = """<!doctype html>
@@ -85,7 +86,7 @@ class _Ready:
     packed: bytes | None
     media_type: str
     tag: str
-    wholes: "Mapping[bool, _Prerendered]"
+    wholes: Mapping[bool, Prerendered]
     """Packed or not → the answer as it goes on the wire; empty where it is too large for one write."""
 
     @property
@@ -100,6 +101,10 @@ class _Files:
         self._folder = folder.absolute()
         self._ready: OrderedDict[str, _Ready] = OrderedDict()
         self._size_bytes = 0
+
+    def again(self, name: str) -> _Ready | None:
+        """As `get`, of a name that was got before."""
+        return self.get(name) if name in self._ready else None
 
     def get(self, name: str) -> _Ready | None:
         """The file of this relative name, or None where there is none to serve."""
@@ -156,7 +161,7 @@ class _Files:
             media_type,
             tag,
             {
-                is_packed: _Prerendered(_headers(tag, media_type, is_packed=is_packed), body)
+                is_packed: Prerendered(_headers(tag, media_type, is_packed=is_packed), body)
                 for is_packed, body in ((True, best), (False, plain))
                 if body is not None and len(body) <= WRITE_BYTES
             },
@@ -177,36 +182,49 @@ class _Files:
 def bulletin(folder: Path) -> web.Application:
     """The application that serves this folder and nothing else."""
     application = web.Application(client_max_size=1024)
-    application.router.add_route("*", "/{name:.*}", serving(folder))
+    serve(folder, application)
     return application
 
 
-def serving(folder: Path) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """The handler that serves this folder, for a route `/{name:.*}`; the folder may come into being later."""
+def serve(folder: Path, application: web.Application) -> None:
+    """Serve this folder for whatever no route of the application takes; the folder may come into being later."""
     files = _Files(folder)
 
     async def answer(request: web.Request) -> web.Response:
         if request.method not in {"GET", "HEAD"}:
             return web.Response(status=405, headers={**_GUARD, "Allow": "GET, HEAD"})
-        name = request.path.removeprefix("/")
-        if name == "" or name.endswith("/"):
-            name += "index.html"
+        name = _name(request.path)
         ready = files.get(name)
         if ready is None:
             return _absent(files, name)
-        asked = request.headers
-        is_packed = ready.packed is not None and _takes_gzip(asked.get("Accept-Encoding", ""))
-        has_some = "If-None-Match" in asked
-        if not has_some and request.method == "GET" and request.version == HttpVersion11 and request.keep_alive:
+        is_packed, has_some = _takes_packed(ready, request), "If-None-Match" in request.headers
+        if not has_some and may_be_given(request):
             whole = ready.wholes.get(is_packed)
             if whole is not None:
                 return whole
         headers = _headers(ready.tag, ready.media_type, is_packed=is_packed)
-        if has_some and _has(asked["If-None-Match"], headers["ETag"]):
+        if has_some and _has(request.headers["If-None-Match"], headers["ETag"]):
             return web.Response(status=304, headers={n: headers[n] for n in headers if n not in _OF_THE_BODY})
         return web.Response(body=ready.packed if is_packed else ready.plain, headers=headers)
 
-    return answer
+    def again(request: web.BaseRequest) -> web.Response | None:
+        # A file is kept under a name only after the router had found no route for it.
+        ready = files.again(_name(request.raw_path)) if request.method == "GET" else None
+        if ready is None or not may_be_given(request) or any(name in request.headers for name in _MORE):
+            return None
+        return ready.wholes.get(_takes_packed(ready, request))
+
+    application.router.add_route("*", "/{name:.*}", answer)
+    application[FIRST] = again
+
+
+def _name(path: str) -> str:
+    name = path.removeprefix("/")
+    return f"{name}index.html" if name == "" or name.endswith("/") else name
+
+
+def _takes_packed(ready: _Ready, request: web.BaseRequest) -> bool:
+    return ready.packed is not None and _takes_gzip(request.headers.get("Accept-Encoding", ""))
 
 
 def _headers(tag: str, media_type: str, *, is_packed: bool) -> dict[str, str]:
@@ -217,31 +235,6 @@ def _headers(tag: str, media_type: str, *, is_packed: bool) -> dict[str, str]:
         "ETag": f'"{tag}{"-gz" if is_packed else ""}"',
     }
     return headers | {"Content-Type": media_type} | ({"Content-Encoding": "gzip"} if is_packed else {})
-
-
-class _Prerendered(web.Response):
-    """An answer that was made once, for everybody who asks: written to the connection as it stands, with the date of now."""
-
-    def __init__(self, headers: Mapping[str, str], body: bytes) -> None:
-        super().__init__(headers=headers)
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self._head = f"HTTP/1.1 200 OK\r\n{lines}Content-Length: {len(body)}\r\nDate: ".encode()
-        self._rest = b"\r\n\r\n" + body
-        self._keep_alive = True
-
-    @property
-    def prepared(self) -> bool:
-        """Its head is written already: nobody adds to it."""
-        return True
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Write it, if the connection still stands."""
-        transport = request.transport
-        if transport is not None and not transport.is_closing():
-            transport.write(self._head + rfc822_formatted_time().encode() + self._rest)
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """There is no more of it."""
 
 
 def _absent(files: _Files, name: str) -> web.Response:

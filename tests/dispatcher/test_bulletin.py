@@ -75,6 +75,31 @@ async def test_a_page_comes_with_its_type_its_tag_and_the_headers_that_caches_ne
             assert await response.read() == PAGE
 
 
+async def test_a_page_that_was_asked_for_before_is_answered_as_it_was_the_first_time(site):
+    folder, host, port = site
+    async with aiohttp.ClientSession(f"http://{host}:{port}") as session:
+
+        async def get(path: str = "/", **headers: str) -> tuple[int, bytes, str]:
+            async with session.get(
+                path, headers={name.replace("_", "-"): v for name, v in headers.items()}
+            ) as response:
+                return response.status, await response.read(), response.headers.get("ETag", "")
+
+        first = await get()
+        assert first == await get() == await get("/index.html") == await get("/?seen=1")
+        assert (await get(if_none_match=first[2]))[:2] == (304, b"")
+        assert await get(accept_encoding="identity") == (200, PAGE, first[2].replace("-gz", ""))
+        async with session.head("/") as response:
+            assert (response.status, await response.read()) == (200, b"")
+        async with session.post("/", data=b"x") as response:
+            assert response.status == 405
+        (folder / "index.html").rename(folder / "later.html")
+        assert (await get())[0] == 404
+        (folder / "later.html").write_bytes(b"new" * 100)
+        (folder / "later.html").rename(folder / "index.html")
+        assert (await get())[1] == b"new" * 100
+
+
 @pytest.mark.parametrize(
     ("accepts", "is_packed"),
     [

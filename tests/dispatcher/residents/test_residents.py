@@ -50,6 +50,23 @@ async def test_rooms_come_first_and_the_files_behind_them(site):
             assert (answer.status, answer.headers["Cache-Control"].split(",")[0]) == (200, "public")
 
 
+async def test_a_file_never_stands_before_a_room_however_often_it_was_asked_for(tmp_path):
+    (tmp_path / "busy.html").write_text("a page", encoding="utf-8")
+    doors = residents.application([web.get("/busy.html", busy), web.post("/later.html", echo)], tmp_path)
+    (tmp_path / "later.html").write_text("a page", encoding="utf-8")
+    async with (
+        listening(doors, "127.0.0.1", 0) as (host, port),
+        aiohttp.ClientSession(f"http://{host}:{port}") as session,
+    ):
+        for _ in range(3):
+            async with session.get("/busy.html") as answer:
+                assert answer.status == 429
+            async with session.get("/later.html") as answer:
+                assert (answer.status, await answer.text()) == (200, "a page")
+            async with session.post("/later.html", data={"a": "1"}) as answer:
+                assert await answer.json() == {"a": "1"}
+
+
 async def test_every_answer_of_a_room_keeps_its_address_to_itself(site):
     for path in ("/echo", "/full", "/broken"):
         async with site.post(path) as answer:
