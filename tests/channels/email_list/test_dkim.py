@@ -138,6 +138,7 @@ ED_LETTER = letter(keys=(ED,))
         pem(ec.generate_private_key(ec.SECP256R1())),
         pem(Ed25519PrivateKey.generate())[:60],
     ],
+    ids=["nothing", "rubbish", "a key that cannot sign mail", "half a key"],
 )
 def test_what_is_no_key_that_signs_mail_is_named(text):
     with pytest.raises(NoKey):
