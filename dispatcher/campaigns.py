@@ -24,6 +24,8 @@ ROWS = 500
 """People in one transaction at most, so that an urgent alert waits for none."""
 SILENT = ("planned", "asked", "reminded", "escalated", "reasked")
 """Progress of people of whom nothing has been heard: these climb, and no others."""
+RESOLVED = "resolved"
+"""Progress of people to whom staff have seen."""
 DONE_WITH = ("exempt", "closed")
 """Progress of people whom no new round asks."""
 
@@ -161,6 +163,8 @@ class Climbing:
     """Hash of a further link's token → (person, whose link it is)."""
     standing: str = ""
     """Given: the round is new. Whoever was asked in an earlier one, and is not exempt or closed, begins it, with this standing."""
+    needs: Sequence[str] = ()
+    """Standings of people who need somebody: until staff have seen to them no new round takes them off their list."""
 
 
 @dataclass(frozen=True, slots=True)

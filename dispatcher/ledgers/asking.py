@@ -17,7 +17,19 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dispatcher.campaigns import DONE_WITH, ROWS, SILENT, Asked, Campaign, Climbing, Codes, Counted, NewAsked, Wanted
+from dispatcher.campaigns import (
+    DONE_WITH,
+    RESOLVED,
+    ROWS,
+    SILENT,
+    Asked,
+    Campaign,
+    Climbing,
+    Codes,
+    Counted,
+    NewAsked,
+    Wanted,
+)
 from dispatcher.clock import JST
 from dispatcher.errors import NotFound, StaleHash
 from dispatcher.ledger import Event, NewDelivery
@@ -208,7 +220,8 @@ def climb(
 
 def _goes_up(row: Row, climbing: Climbing) -> bool:
     if climbing.standing:
-        return bool(row["round"] < climbing.round) and row["progress"] not in DONE_WITH
+        is_in_need = row["standing"] in climbing.needs and row["progress"] != RESOLVED
+        return bool(row["round"] < climbing.round) and row["progress"] not in DONE_WITH and not is_in_need
     return row["progress"] in SILENT and row["round"] == climbing.round and bool(row["rung"] < climbing.rung)
 
 

@@ -136,6 +136,8 @@ class Reply:
     at: datetime
     details: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What else was said, by the question's name; may be empty."""
+    round: int = 1
+    """Of asking, in which it came in."""
 
     @property
     def speaks_for_them(self) -> bool:
@@ -158,11 +160,16 @@ class Standing:
         return None if self.answer is None else CaseEvent.ANSWERED
 
 
-def standing(replies: Iterable[Reply], *, since: datetime | None = None) -> Standing:
-    """What these reports, in the order in which they came in, say of one person; those made before `since` say nothing now."""
+def standing(replies: Iterable[Reply], *, number: int = 1, since: datetime | None = None) -> Standing:
+    """What these reports, in the order in which they came in, say of one person in this round of asking.
+
+    What came in in an earlier round says nothing now. Of what comes in late, made before `since`, an "ok" does not either;
+    a call for help does, or nobody would ever have heard it.
+    """
     left: list[Reply] = []
     for reply in replies:
-        if since is None or reply.at >= since:
+        is_late = since is not None and reply.at < since
+        if reply.round >= number and not (is_late and reply.answer is Answer.OK):
             left = [earlier for earlier in left if not _settles(reply, earlier)] + [reply]
     known = [r for r in left if not (r.source is Source.ANONYMOUS and r.answer is Answer.OK)]
     gravest = max((r.answer for r in known), key=GRAVITY.__getitem__, default=None)

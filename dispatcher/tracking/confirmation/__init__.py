@@ -33,7 +33,7 @@ from dispatcher.tracking.caring import Cell, Plan, Somebody, Unmatched, Wish
 from dispatcher.tracking.confirmation.asking import EVERYBODY, KEY_KEPT, ROOM, Asking, cohort_of, timer
 from dispatcher.tracking.confirmation.case import Case
 from dispatcher.tracking.confirmation.hearing import Hearing, read_reported
-from dispatcher.tracking.confirmation.keys import KeyRing, Keys
+from dispatcher.tracking.confirmation.keys import KeyDiffers, KeyRing, Keys
 from dispatcher.tracking.confirmation.matching import WHAT, due_after, matches
 from dispatcher.tracking.confirmation.round import ANSWERED_FOR, Round, priority_below
 from dispatcher.tracking.confirmation.round import Asked as OneAsking
@@ -45,6 +45,8 @@ People = Callable[[Sequence[str]], AsyncIterator[tuple[str, Case]]]
 """The roster's people of these quarters, each with their common id."""
 OUT = frozenset({State.DISPATCHING, State.LIVE})
 NO_ID_BYTES = 3
+WRONG_KEY_S = 30.0
+"""Until a timer is tried again whose campaign this node's safety.key does not open."""
 FEW = 5
 """Counts under it are hidden from whoever is not of the role welfare."""
 STAFF = "staff:"
@@ -89,9 +91,16 @@ class Confirmation(Generic[M]):
 
     async def attempt(self, claim: Claim) -> Attempted:
         """As Room.attempt (path.py)."""
+        try:
+            return await self._attempt(claim)
+        except KeyDiffers as differs:
+            # Somebody has to see to the site file; until then every rung waits, and no other room's timers do.
+            return Attempted(claim, DeliveryEvent.DEFERRED, str(differs), retry_after_s=WRONG_KEY_S)
+
+    async def _attempt(self, claim: Claim) -> Attempted:
         match claim.key.rpartition(f":{ROOM}/")[2]:
             case what if what.partition("/")[0] == "end":
-                await self._end(claim.identifier)
+                await self._end(claim.identifier, int(what.partition("/")[2] or 1))
             case what if what.partition("/")[0] == WHAT:
                 await self._match_by_itself(claim.identifier)
             case "destroy":
@@ -180,9 +189,13 @@ class Confirmation(Generic[M]):
     async def close(self, by: str, campaign: str) -> None:
         await self._close(campaign, by)
 
-    async def _end(self, campaign: str) -> None:
-        """Its time is over; unless people were asked anew since this timer was parked."""
-        if Round.of(await self._campaigns.get(campaign)).until <= self._clock.now():
+    async def _end(self, campaign: str, number: int) -> None:
+        """Its time is over; unless people were asked anew since this timer of a round was parked.
+
+        Not by this machine's clock: where it is behind the database's, which said that the timer is due, none would ever end.
+        """
+        body = Round.of(await self._campaigns.get(campaign))
+        if body.until <= max(asking.at for asking in body.rounds[:number]) + ANSWERED_FOR:
             await self._close(campaign, "")
 
     async def _close(self, campaign: str, by: str) -> None:
@@ -206,8 +219,10 @@ class Confirmation(Generic[M]):
         kept = await self._campaigns.get(campaign)
         body = Round.of(kept)
         if body.counts is None and not kept.is_destroyed:
+            shown: Mapping[str, int] = {}
             # A ledger that came out of a backup has no key, and nobody can say any more who answered what.
-            shown = _counted(await self.cells(campaign)) if kept.sealed_key else {}
+            with suppress(NotFound):
+                shown = _counted(await self.cells(campaign))
             body = replace(body, counts=shown, state=Stands.CLOSED.value, closed_at=body.closed_at or self._clock.now())
         self._ring.forget(campaign)
         await self._campaigns.destroy(campaign, kept.version, body.body(), Event("safety.destroyed", campaign, {}))
@@ -426,7 +441,10 @@ class Confirmation(Generic[M]):
             said = next((one for one in await self.unmatched(campaign) if one.id == report), None)
             if said is None:
                 raise NotFound("その知らせはありません (no such open report)")
-            source = Source.SELF if said.details.get("about") == "self" else Source.ANONYMOUS
+            now = await self.person(campaign, person)
+            # Whoever typed a name says that it is theirs: not enough to call back who is on the way to somebody in need.
+            is_self = said.details.get("about") == "self" and now.answer not in {Answer.HURT, Answer.HELP}
+            source = Source.SELF if is_self else Source.ANONYMOUS
             reply = Reply(said.answer, source, said.saw, said.medium, said.at, said.details)
             await self._hearing.told(by, campaign, person, reply)
         await self._campaigns.settle(campaign, report, person or "dismissed", event)

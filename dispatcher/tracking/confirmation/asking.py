@@ -27,14 +27,14 @@ from dispatcher.clock import Clock
 from dispatcher.errors import NotFound, StaleHash
 from dispatcher.ledger import Attempted, Claim, Event, Ledger, NewDelivery
 from dispatcher.model.audience import Destination
-from dispatcher.model.campaign import Progress
+from dispatcher.model.campaign import Answer, Progress
 from dispatcher.model.delivery import DeliveryEvent, Outcome, Priority, Told
 from dispatcher.model.mode import M
 from dispatcher.model.policy import Contact, asked_on, instead, ladder_of, on_rung
 from dispatcher.steps.dispatch import CLOCK
 from dispatcher.steps.send import send_each
 from dispatcher.tracking.confirmation.case import SOURCES, Case
-from dispatcher.tracking.confirmation.keys import KeyRing, Keys
+from dispatcher.tracking.confirmation.keys import KeyDiffers, KeyRing, Keys
 from dispatcher.tracking.confirmation.round import OWN, Round, question
 from dispatcher.tracking.tokens import Door, hashed, link
 
@@ -86,11 +86,13 @@ class Asking(Generic[M]):
     # -- the room ----------------------------------------------------------------------------------------------------
 
     async def attempt(self, claim: Claim) -> Attempted:
-        """As Room.attempt (path.py)."""
+        """As Room.attempt (path.py). Raises KeyDiffers."""
         what, *rest = claim.key.rpartition(f":{ROOM}/")[2].split("/")
         try:
             campaign = await self.campaigns.get(claim.identifier)
             keys = self.ring.of(campaign)
+        except KeyDiffers:
+            raise
         except NotFound:
             return Attempted(claim, DeliveryEvent.SUPERSEDED)
         body = Round.of(campaign)
@@ -278,6 +280,8 @@ class Asking(Generic[M]):
         seen: dict[str, set[str]] = {"cohort": set(body.cohorts), "facility": set(body.facilities), "ladder": set()}
         if number == 1:
             await self._write_down(campaign, body, keys, seen)
+            # The roster may have become another one half way; a ladder without timers would leave its people to silence.
+            seen["ladder"].update(counted.codes.ladder for counted in await self.campaigns.totals(campaign.id))
         else:
             await self._ask_again(campaign, body, keys, number, seen["ladder"])
         while True:
@@ -347,18 +351,19 @@ class Asking(Generic[M]):
         self, keys: Keys, id_: str, case: Case, name: str, at_terminal: Counter[str]
     ) -> tuple[NewAsked, list[tuple[Place, Contact]]]:
         ladder = self.ladders[name]
-        # Rungs that nobody stands on are passed over: who has no medium of their own is asked for at once.
-        on_rungs = ((r, asked_on(ladder, r, case.contacts)) for r in range(len(ladder.rungs)))
-        rung, places = next(((r, found) for r, found in on_rungs if found), (len(ladder.rungs) - 1, ()))
+        rung, places = _first(ladder, case.contacts)
         theirs = [(Place(id_, 1, rung, i), case.contacts[i]) for i in places]
         tokens = {
             hashed(keys.token(id_, link_name(contact, place.contact))): SOURCES[contact.whom].value
             for place, contact in theirs
         }
-        for tid in dict.fromkeys(c.address for c in case.contacts if c.channel == TERMINAL and c.whom in OWN):
-            tokens[hashed(keys.button(tid, at_terminal[tid]))] = SOURCES[Whom.SELF].value
+        buttons = {c.address: SOURCES[Whom.SELF] for c in case.contacts if c.channel == TERMINAL and c.whom in OWN}
+        for _, contact in theirs:
+            if contact.channel == TERMINAL:
+                buttons.setdefault(contact.address, SOURCES[contact.whom])
+        for tid, source in buttons.items():
+            tokens[hashed(keys.button(tid, at_terminal[tid]))] = source.value
             at_terminal[tid] += 1
-        progress = Progress.ASKED if rung == 0 else Progress.ESCALATED
         codes = Codes(
             cohort=keys.code("cohort", cohort_of(ladder, case)),
             quarter=keys.code("quarter", case.quarter),
@@ -373,29 +378,46 @@ class Asking(Generic[M]):
                 standing=keys.standing(None),
                 sealed=keys.close(case.written(), id_),
                 tokens=tokens,
-                progress=progress if theirs else Progress.UNREACHABLE,
+                progress=_progress(rung, places, Progress.ASKED),
                 rung=rung,
             ),
             theirs,
         )
 
     async def _ask_again(self, campaign: Campaign, body: Round, keys: Keys, number: int, ladders: set[str]) -> None:
-        """Whatever was heard before says nothing of now; the exempt stay exempt."""
+        """Whatever was heard before says nothing of now; but the exempt stay exempt, and who needs somebody stays on their list."""
         quarters = {keys.code("quarter", quarter) for quarter in body.rounds[number - 1].quarters}
+        needs = [keys.standing(answer) for answer in (Answer.HURT, Answer.HELP)]
         async for rows in _parts(self.campaigns.each(campaign.id)):
             some = [row for row in rows if not quarters or row.codes.quarter in quarters]
             ladders.update(row.codes.ladder for row in some)
-            cases = {row.id: Case.read(keys.open(row.sealed, row.id)) for row in some}
-            names = {row.id: row.codes.ladder for row in some}
-            places = {
-                id_: [Place(id_, number, 0, i) for i in asked_on(self.ladders[names[id_]], 0, case.contacts)]
-                for id_, case in cases.items()
-            }
-            event = Event("safety.reasked", campaign.id, {"round": number})
-            climbing = Climbing(number, 0, Progress.REASKED, list(cases), standing=keys.standing(None))
-            deliveries = self._deliveries(campaign.id, body, EVERY, 0, number, self._asked(cases, places))
-            await self.campaigns.climb(campaign.id, climbing, deliveries, event)
+            begun: dict[tuple[int, Progress], list[tuple[Place, Contact]]] = defaultdict(list)
+            ids: dict[tuple[int, Progress], list[str]] = defaultdict(list)
+            for row in some:
+                case = Case.read(keys.open(row.sealed, row.id))
+                rung, found = _first(self.ladders[row.codes.ladder], case.contacts)
+                progress = _progress(rung, found, Progress.REASKED)
+                ids[rung, progress].append(row.id)
+                begun[rung, progress] += [(Place(row.id, number, rung, i), case.contacts[i]) for i in found]
+            for (rung, progress), who in ids.items():
+                event = Event("safety.reasked", campaign.id, {"round": number})
+                climbing = Climbing(number, rung, progress, who, standing=keys.standing(None), needs=needs)
+                deliveries = self._deliveries(campaign.id, body, EVERY, 0, number, begun[rung, progress])
+                await self.campaigns.climb(campaign.id, climbing, deliveries, event)
             self.ledger.wake()
+
+
+def _first(ladder: Ladder, contacts: Sequence[Contact]) -> tuple[int, Sequence[int]]:
+    """The rung that somebody begins on: those that nobody stands on are passed over, so who has no medium is asked for at once."""
+    on_rungs = ((rung, asked_on(ladder, rung, contacts)) for rung in range(len(ladder.rungs)))
+    return next(((rung, found) for rung, found in on_rungs if found), (len(ladder.rungs) - 1, ()))
+
+
+def _progress(rung: int, found: Sequence[int], own: Progress) -> Progress:
+    """Of whoever begins on this rung; `own`: if it is their own."""
+    if not found:
+        return Progress.UNREACHABLE
+    return Progress.ESCALATED if rung else own
 
 
 def cohort_of(ladder: Ladder, case: Case) -> str:

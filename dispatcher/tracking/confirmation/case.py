@@ -61,7 +61,7 @@ _FIELDS = tuple(each.name for each in fields(Case) if each.name != "contacts")
 """In the order in which they are written."""
 
 
-_SAID = ("answer", "source", "saw", "medium")
+_SAID = ("answer", "source", "saw", "medium", "round")
 
 
 def write_reply(reply: Reply, by: str = "") -> bytes:
@@ -79,6 +79,7 @@ def read_reply(data: bytes) -> Reply:
         values["medium"],
         datetime.fromisoformat(values["at"]),
         values["details"],
+        values["round"],
     )
 
 

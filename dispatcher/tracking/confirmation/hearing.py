@@ -19,7 +19,7 @@ from dispatcher.clock import Clock
 from dispatcher.errors import NotFound, Refused, StorageFull
 from dispatcher.model.campaign import Answer, Progress, Reply, Source, advance, standing
 from dispatcher.model.mode import M
-from dispatcher.model.question import Heard, Question, campaign_of
+from dispatcher.model.question import Heard, Kind, Question, campaign_of
 from dispatcher.model.report import Reported
 from dispatcher.tracking.answering import Page
 from dispatcher.tracking.confirmation.case import Case, read_reply, write_reply
@@ -34,6 +34,8 @@ MOST_AT_TERMINAL = 20
 KEPT = 64
 """Campaigns of which the body is at hand."""
 TERMINAL_MEDIUM = "ip_terminal"
+SEEN_TO = frozenset({Progress.RESOLVED, Progress.EXEMPT})
+"""Whoever speaks again after staff have seen to them is heard again, though they say the same."""
 SPEAKS = {Source.SELF: Whom.SELF, Source.HOUSEHOLD: Whom.HOUSEHOLD}
 
 
@@ -97,7 +99,9 @@ class Hearing(Generic[M]):
         row, source, campaign, keys = found
         saw = source is Source.SELF or details.get("saw") == "yes"
         kept = {name: text for name, text in details.items() if text and name != "saw"}
-        reply = Reply(answer, source, saw, medium, self.clock.now(), kept)
+        # The round that they see has begun, whatever this machine's clock says.
+        at = max(self.clock.now(), self.bodies.of(campaign).rounds[row.round - 1].at)
+        reply = Reply(answer, source, saw, medium, at, kept)
         return self._page(*found) if await self._take(campaign, keys, row, reply) else None
 
     async def _found(self, token: str) -> tuple[Asked, Source, Campaign, Keys] | None:
@@ -141,12 +145,13 @@ class Hearing(Generic[M]):
         ):
             found.append(one)
         # A terminal's clock may be wrong, but the question that it answers says in which round it was pressed.
-        at = min(max(heard.at, body.rounds[number - 1].at), self.clock.now())
+        at = max(min(heard.at, self.clock.now()), body.rounds[number - 1].at)
+        is_alone = len(found) == 1
         for row, whose in found:
-            # At a terminal of several people, whoever pressed speaks for the household and is there with them.
-            is_alone = len(found) == 1
+            # At a terminal of several people whoever pressed speaks for the household. Whether they saw each of it nobody
+            # knows: their "ok" takes nobody's call for help away.
             source = Source(whose) if is_alone else Source.HOUSEHOLD
-            saw = not is_alone or source in {Source.SELF, Source.HOUSEHOLD}
+            saw = is_alone and source in {Source.SELF, Source.HOUSEHOLD}
             reply = Reply(heard.answer, source, saw, TERMINAL_MEDIUM, at)
             # The same press, come twice, is one, whatever was heard in between.
             once = keys.reply("button", heard.identifier, heard.address, row.id, heard.answer, heard.at.isoformat())
@@ -174,7 +179,7 @@ class Hearing(Generic[M]):
         return question(campaign.id, body, self.mode, len(body.rounds), 0, body.rounds[-1].at, Whom.SELF)
 
     async def report(self, reported: Reported) -> bool:
-        campaign = await self._open()
+        campaign = await self._open(reported.quarter)
         if campaign is None:
             return False
         keys = self.ring.of(campaign)
@@ -187,11 +192,14 @@ class Hearing(Generic[M]):
             await self.reported(campaign)
         return taken[0] in {Taken.NEW, Taken.SAME}
 
-    async def _open(self) -> Campaign | None:
-        for campaign in await self.campaigns.all():
-            if not campaign.is_destroyed and Round.of(campaign).is_open:
-                return campaign
-        return None
+    async def _open(self, quarter: str = "") -> Campaign | None:
+        """The one that asks about this quarter, else any; about safety before the daily touch; of several the newest."""
+        found = [
+            (body.kind == Kind.SAFETY, quarter in body.quarters, campaign)
+            for campaign in await self.campaigns.all()
+            if not campaign.is_destroyed and (body := self.bodies.of(campaign)).is_open
+        ]
+        return max(found, key=lambda one: one[:2], default=(False, False, None))[2]
 
     # -- folding -----------------------------------------------------------------------------------------------------
 
@@ -199,13 +207,15 @@ class Hearing(Generic[M]):
         self, campaign: Campaign, keys: Keys, row: Asked, reply: Reply, *, by: str = "", once: str = ""
     ) -> bool:
         """Write a report down with what it comes to. False: the person or the campaign is gone."""
-        body = self.bodies.of(campaign)
         for _ in range(TRIES):
+            if row.round > len(self.bodies.of(campaign).rounds):
+                campaign = await self.campaigns.get(campaign.id)  # asked anew meanwhile
+            began = self.bodies.of(campaign).rounds[row.round - 1].at
             heard: list[Reply] = await self.replies(keys, campaign.id, row)
-            if not once and _is_said(heard, reply):
+            reply = replace(reply, round=row.round)
+            if not once and row.progress not in SEEN_TO and _is_said(heard, reply):
                 return True
-            since = None if row.round == 1 else body.rounds[row.round - 1].at
-            now = standing([*heard, reply], since=since)
+            now = standing([*heard, reply], number=row.round, since=None if row.round == 1 else began)
             progress = Progress(row.progress)
             if now.event is not None:
                 progress = advance(progress, now.event)

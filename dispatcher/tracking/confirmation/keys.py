@@ -67,6 +67,10 @@ class Keys:
         return self._box.open(sealed, f"{self._campaign}\0{person}".encode())
 
 
+class KeyDiffers(NotFound):
+    """Another site's secret sealed the campaign's key."""
+
+
 class KeyRing:
     """Campaigns' keys, opened with the site's."""
 
@@ -79,15 +83,15 @@ class KeyRing:
         return self._box.close(secrets.token_bytes(KEY_BYTES), campaign.encode())
 
     def of(self, campaign: Campaign) -> Keys:
-        """Raises NotFound: the key is destroyed, or another site's secret sealed it."""
-        if campaign.is_destroyed:
+        """Raises NotFound: the key is destroyed or did not come out of a backup; KeyDiffers."""
+        if campaign.is_destroyed or not campaign.sealed_key:
             raise NotFound("この安否確認の名前と回答は消しました (its names and answers are destroyed)")
         kept = self._kept.get((campaign.id, campaign.sealed_key))
         if kept is None:
             try:
                 secret = self._box.open(campaign.sealed_key, campaign.id.encode())
             except Unopened:
-                raise NotFound(
+                raise KeyDiffers(
                     "この安否確認の鍵が開きません。safety.key を確かめてください (safety.key differs)"
                 ) from None
             kept = self._kept[campaign.id, campaign.sealed_key] = Keys(campaign.id, secret)

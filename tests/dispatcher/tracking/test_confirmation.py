@@ -195,7 +195,7 @@ async def test_asked_anew_everybody_begins_again_but_the_exempt(loop, world):
         campaign = await asks.start()
         await until(lambda: len(world.mails) == 3)
         await enrolled(asks, campaign, 3)
-        await say(asks, mails_to(world, "p0001@example.jp")[0], Answer.HURT)
+        await say(asks, mails_to(world, "p0001@example.jp")[0], Answer.OK)
         exempt = (await everybody(asks, campaign))["住民0003"]
         await asks.confirmation.exempt("職員A", campaign, exempt.id)
         await later(asks, 5)
@@ -203,13 +203,13 @@ async def test_asked_anew_everybody_begins_again_but_the_exempt(loop, world):
         await until(lambda: len(mails_to(world, "p0001@example.jp")) == 2)
         assert await stood(asks, campaign, "住民0001") == (None, False, Progress.REASKED)
         assert await stood(asks, campaign, "住民0003") == (None, False, Progress.EXEMPT)
-        await say(asks, mails_to(world, "p0001@example.jp")[0], Answer.OK)
-        assert await stood(asks, campaign, "住民0001") == (Answer.OK, False, Progress.ANSWERED)
+        await say(asks, mails_to(world, "p0001@example.jp")[0], Answer.HURT)
+        assert await stood(asks, campaign, "住民0001") == (Answer.HURT, False, Progress.ANSWERED)
         await later(asks, 11)
         await until(lambda: len(mails_to(world, "p0002@example.jp")) == 3)
         assert len(mails_to(world, "p0003@example.jp")) == 1
         whole = await asks.confirmation.person(campaign, (await everybody(asks, campaign))["住民0001"].id)
-        assert [reply.answer for reply in whole.replies] == [Answer.HURT, Answer.OK]
+        assert [reply.answer for reply in whole.replies] == [Answer.OK, Answer.HURT]
 
 
 # -- hearing ---------------------------------------------------------------------------------------------------------
