@@ -9,6 +9,7 @@ Source: facts.md §Languages; design.md §8 (five languages).
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from config.document import ConfigError, Problem, read
 
@@ -17,8 +18,12 @@ LANGUAGES: Mapping[str, str] = MappingProxyType(
 )
 """Each language's name in itself, in the order in which they are offered."""
 
+_NAMES = {**LANGUAGES, "vi": "Tiếng Việt"}
+"""A city's messages may be in more languages than the pages around them."""
+
 Words = Mapping[str, Mapping[str, str]]
 """By language, then by key."""
+T = TypeVar("T")
 
 
 def read_words(file: Path) -> Words:
@@ -39,6 +44,16 @@ def read_words(file: Path) -> Words:
     if problems:
         raise ConfigError(problems)
     return MappingProxyType({language: MappingProxyType(texts) for language, texts in said.items()})
+
+
+def in_language(known: Mapping[str, T], language: str) -> T:
+    """What there is in this language, else in the one that it is a kind of (en-US: en; ja-x-easy: ja), else in English."""
+    return known.get(language) or known.get(language.partition("-")[0]) or known["en"]
+
+
+def language_name(language: str) -> str:
+    """A language as its own readers call it; the code itself where no name is known."""
+    return _NAMES.get(language) or _NAMES.get(language.partition("-")[0], language)
 
 
 def language_of(*wanted: str) -> str:

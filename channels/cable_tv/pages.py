@@ -15,6 +15,7 @@ from itertools import chain, islice
 from types import MappingProxyType
 
 from channels.cable_tv.kinsoku import Measure, break_line, half_width_phones, wrap
+from config.words import in_language
 from dispatcher.clock import JST
 from dispatcher.model.alert import Added, Alert, Info
 from dispatcher.model.draft import ENDING, Verb, verb_of
@@ -96,7 +97,7 @@ WORDINGS: Mapping[str, Wordings] = MappingProxyType({"ja": _JA, "ja-x-easy": _EA
 
 def wordings(language: str) -> Wordings:
     """The words of that language; one without its own gets English."""
-    return WORDINGS.get(language) or WORDINGS.get(language.split("-", maxsplit=1)[0]) or _EN
+    return in_language(WORDINGS, language)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,8 @@ Source: RFC 3834 §3.1.5 (the subject), §3.1.8; design.md §7 (languages).
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from config.words import language_of
+
 _WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
     {
         "ja": (
@@ -57,8 +59,8 @@ _WORDS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
 
 def written(link: str, language: str, city: str, mark: str) -> tuple[str, Sequence[str]]:
     """Subject and lines: the reader's own language first, because of an empty mail none is known. `mark`: the mode's banner."""
-    own = language if language in _WORDS else language.partition("-")[0]
-    order = sorted(_WORDS, key=lambda known: known != (own if own in _WORDS else "ja"))
+    own = language_of(language)
+    order = sorted(_WORDS, key=lambda known: known != own)
     subject = f"{mark}{city} {_WORDS[order[0]][0]}"
     lines = [f"{mark}{city}", ""]
     for known in order:

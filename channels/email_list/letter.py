@@ -10,17 +10,18 @@ Source: RFC 5322, RFC 2045 §6.8, RFC 2047, RFC 2369, RFC 2919 (List-Id), RFC 38
 import base64
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime
 from functools import cached_property, lru_cache
-from typing import Final, TypeVar
+from typing import Final
 from urllib.parse import quote
 
 from channels.email_list.dkim import Key, Seal
 from config.secret import Secret
+from config.words import in_language
 from dispatcher.channel import Recipient
 from dispatcher.model import marking
 from dispatcher.model.alert import Added, Alert, Info
@@ -29,7 +30,6 @@ from dispatcher.model.question import Asking, Question
 
 TO, MESSAGE_ID, UNSUBSCRIBE, PERSONAL = b"@@to@@", b"@@message-id@@", b"@@unsubscribe@@", b"@@personal@@"
 _PLACES: Final = (TO, MESSAGE_ID, UNSUBSCRIBE, PERSONAL)
-T = TypeVar("T")
 LINE_BYTES: Final = 57
 """Of text in one base64 line of 76 characters."""
 LONGEST_PLACE: Final = 24
@@ -151,7 +151,7 @@ class Letter:
     def to(self, address: str, identifier: str, sender: Sender, language: str) -> bytes:
         """The mail for one reader of the list, lines ended by CRLF."""
         link = sender.unsubscribe(address)
-        label = _in(language, _LABELS)[-1]
+        label = in_language(_LABELS, language)[-1]
         return self._filled(
             address, sender.message_id(identifier, address), link, _base64_lines(_end(label, link, language))
         )
@@ -161,7 +161,7 @@ class Letter:
 
         Its Message-ID is made of the key, because a family may share an address and each of them is asked.
         """
-        label = _in(recipient.language, _OWN)
+        label = in_language(_OWN, recipient.language)
         text = _end(label, recipient.link, recipient.language) if recipient.link else b""
         # More may follow it, so whole lines; the spaces stand before it, behind those that the text ends with.
         end = _base64_lines(text.rjust(len(_padded(text))))
@@ -271,16 +271,16 @@ def plain(
 def subject(info: Info, alert: Alert[object], banner: str) -> str:
     """Banner, verb, level and area come first: a phone shows some fifteen characters."""
     mark = marking.mark(info.language, verb_of(alert))
-    level = f"{_in(info.language, _LABELS)[0]}{info.level} " if info.level else ""
+    level = f"{in_language(_LABELS, info.language)[0]}{info.level} " if info.level else ""
     place = info.place
     if len(place) > LONGEST_PLACE:
-        place = _in(info.language, _OTHERS).format(re.split("、|, ", place)[0])
+        place = in_language(_OTHERS, info.language).format(re.split("、|, ", place)[0])
     return f"{banner}{mark}{level}{place} {info.event}"
 
 
 def section(info: Info, alert: Alert[object]) -> Iterator[str]:
     """The message in one language, line by line. What the alert says bears the banner already."""
-    _, shelters, update, phone, more, _ = _in(info.language, _LABELS)
+    _, shelters, update, phone, more, _ = in_language(_LABELS, info.language)
     separator = _separator(info.language)
     yield info.headline or info.event
     yield info.place
@@ -295,10 +295,6 @@ def section(info: Info, alert: Alert[object]) -> Iterator[str]:
     if info.web:
         yield f"{more}{separator}{info.web}"
     yield f"{info.sender_name or ''} {alert.sent:%Y-%m-%d %H:%M}"
-
-
-def _in(language: str, words: Mapping[str, T]) -> T:
-    return words.get(language) or words.get(language.partition("-")[0]) or words["en"]
 
 
 def _end(label: str, link: str, language: str) -> bytes:

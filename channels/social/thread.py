@@ -17,6 +17,7 @@ from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
 
+from config.words import in_language
 from dispatcher.clock import JST
 from dispatcher.errors import Finding
 from dispatcher.model.alert import Added, Alert, Info
@@ -99,7 +100,7 @@ WORDINGS: Mapping[str, Wordings] = MappingProxyType({"ja": _JA, "ja-x-easy": _EA
 
 def wordings(language: str) -> Wordings:
     """The words of that language; one without its own gets English."""
-    return WORDINGS.get(language) or WORDINGS.get(language.split("-", maxsplit=1)[0]) or _EN
+    return in_language(WORDINGS, language)
 
 
 def weight(text: str) -> int:

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from config.words import LANGUAGES, Words, read_words
+from config.words import LANGUAGES, Words, in_language, language_name, read_words
 from dispatcher.clock import JST
 
 __all__ = ["LANGUAGES", "clock_time", "day_time", "language_name", "words"]
@@ -21,12 +21,7 @@ def _words() -> Words:
 
 def words(language: str) -> Mapping[str, str]:
     """The words of this language, of the one that it is a kind of (en-US → en), or else English."""
-    known = _words()
-    return known.get(language) or known.get(language.split("-", maxsplit=1)[0]) or known["en"]
-
-
-def language_name(language: str) -> str:
-    return LANGUAGES.get(language) or LANGUAGES.get(language.split("-", maxsplit=1)[0]) or language
+    return in_language(_words(), language)
 
 
 def clock_time(moment: datetime) -> str:

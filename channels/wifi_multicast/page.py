@@ -11,6 +11,7 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
+from config.words import in_language, language_of
 from dispatcher.model import marking
 from dispatcher.model.alert import Added, Alert, Info
 from dispatcher.model.draft import ENDING, verb_of
@@ -100,7 +101,7 @@ def _section(info: Info, heading: str, *, has_form: bool) -> str:
 
 
 def _report(language: str) -> str:
-    known = next((known for known in (language, language.split("-", maxsplit=1)[0]) if known in _REPORT), "en")
+    known = language_of(language, "en")
     return f'<p><a class="report" href="/report?lang={known}">{_REPORT[known]}</a></p>'
 
 
@@ -116,7 +117,7 @@ def _facts(info: Info) -> Iterator[str]:
 
 
 def _labelled(info: Info) -> Iterator[tuple[str, str]]:
-    shelters, update, phone = _LABELS.get(info.language) or _LABELS.get(info.language.split("-")[0]) or _LABELS["en"]
+    shelters, update, phone = in_language(_LABELS, info.language)
     if named := info.added(Added.SHELTERS):
         yield shelters, named
     if moment := info.added(Added.NEXT_UPDATE):

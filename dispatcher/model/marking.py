@@ -7,12 +7,10 @@ Source: design.md §3 "Staff have five verbs".
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TypeVar
 
+from config.words import in_language
 from dispatcher.model.alert import Added, Info
 from dispatcher.model.draft import Verb
-
-T = TypeVar("T")
 
 _JA = {Verb.UPDATE: "更新", Verb.CORRECT: "訂正", Verb.LIFT: "解除", Verb.RETRACT: "取消"}
 _WORDS: Mapping[str, Mapping[Verb, str]] = MappingProxyType(
@@ -37,7 +35,7 @@ _WRONG: Mapping[str, str] = MappingProxyType(
 def headline(info: Info, verb: Verb, banner: str) -> str:
     """The headline, or the event where there is none: the mode's banner first, then the verb's mark, unless it says so."""
     said = (info.headline or info.event).removeprefix(banner).strip()
-    word = _of(info.language, _WORDS).get(verb)
+    word = in_language(_WORDS, info.language).get(verb)
     if word is None or _says(said, word, verb):
         return banner + said
     return banner + mark(info.language, verb) + said
@@ -45,7 +43,7 @@ def headline(info: Info, verb: Verb, banner: str) -> str:
 
 def mark(language: str, verb: Verb) -> str:
     """`【訂正】`, `[CORRECTION] `; "" for 発表."""
-    word = _of(language, _WORDS).get(verb)
+    word = in_language(_WORDS, language).get(verb)
     if word is None:
         return ""
     return f"【{word}】" if language.partition("-")[0] in {"ja", "zh"} else f"[{word}] "
@@ -54,14 +52,10 @@ def mark(language: str, verb: Verb) -> str:
 def what_was_wrong(info: Info) -> str:
     """What a correction corrects, as staff wrote it, behind a label in this language; "" where nothing is corrected."""
     wrong = info.added(Added.CORRECTION)
-    return _of(info.language, _WRONG) + wrong if wrong else ""
+    return in_language(_WRONG, info.language) + wrong if wrong else ""
 
 
 def _says(headline: str, word: str, verb: Verb) -> bool:
     if verb is Verb.LIFT:
         return word.casefold() in headline.casefold()
     return headline.lstrip("【[").casefold().startswith(word.casefold())
-
-
-def _of(language: str, words: Mapping[str, T]) -> T:
-    return words.get(language) or words.get(language.partition("-")[0]) or words["en"]

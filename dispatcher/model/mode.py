@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar, TypeVar
 
+from config.words import in_language
 from dispatcher.errors import ModeLeak
 from dispatcher.model.alert import Alert, Status
 
@@ -30,7 +31,7 @@ class Mode:
     @classmethod
     def banner(cls, language: str) -> str:
         """The mark in that language; a language without one of its own gets English."""
-        return cls.banners.get(language) or cls.banners.get(language.split("-", maxsplit=1)[0]) or cls.banners["en"]
+        return in_language(cls.banners, language)
 
 
 class Live(Mode):

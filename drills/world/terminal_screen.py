@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from channels.ip_terminal.notice import State, Words
+from config.words import in_language
 from drills.world.terminal import Terminal
 from drills.world.terminal_player import Playing, Volume
 
@@ -211,8 +212,7 @@ def _foot(terminal: Terminal, name: str) -> RenderableType:
 
 
 def _label(words: Words, what: str) -> str:
-    labels = LABELS.get(words.language) or LABELS.get(words.language.split("-")[0]) or LABELS["en"]
-    return labels[what]
+    return in_language(LABELS, words.language)[what]
 
 
 def _clock(moment: datetime) -> str:

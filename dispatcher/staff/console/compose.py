@@ -16,6 +16,7 @@ from aiohttp import web
 
 from config.by_hand import systems
 from config.templates import LANGUAGES
+from config.words import language_name
 from dispatcher.errors import Finding, InvalidInput, NotFound, StaleHash
 from dispatcher.model.draft import ONE_PERSON, WORDS, Draft, Verb
 from dispatcher.path import Prepared
@@ -270,7 +271,7 @@ def _words_of_the_form(t: Words) -> dict[str, Any]:
         "TEXTS": TEXTS,
         "TIMES": TIMES,
         "is_reviewed": is_reviewed,
-        "language_name": preview.language_name,
+        "language_name": language_name,
         "place_of": place_of,
     }
 

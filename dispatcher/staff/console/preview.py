@@ -20,6 +20,7 @@ from typing import Any
 
 from aiohttp import web
 
+from config.words import language_name
 from dispatcher.errors import Finding, NotFound
 from dispatcher.model.rendering import Part, Rendering
 from dispatcher.path import Prepared
@@ -34,10 +35,6 @@ READ_PER_S = {"ja": 5.0, "ja-x-easy": 4.0}
 """Characters that a terminal's voice says in a second: 300 a minute; slower where the words are meant to be easy."""
 READ_PER_S_OTHERWISE = 14.0
 """Letters of English at 150 words a minute."""
-NAMES: Mapping[str, str] = MappingProxyType(
-    {"ja": "日本語", "ja-x-easy": "やさしい日本語", "en": "English", "zh": "中文", "ko": "한국어", "vi": "Tiếng Việt"}
-)
-"""Languages of messages, each by its own name."""
 SHOWN_AT_ONCE = 1
 """Pieces of a preview that stand open; the rest is folded."""
 SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'self'"
@@ -229,11 +226,6 @@ def _spoken(rendering: Rendering[Any], shown: Shown, t: Words) -> Iterator[Piece
 _PIECES: Mapping[str, Callable[[Rendering[Any], Shown, Words], Iterator[Piece]]] = MappingProxyType(
     {"social": _posts, "cable_tv": _television, "email_list": _mails, "ip_terminal": _spoken}
 )
-
-
-def language_name(language: str) -> str:
-    """やさしい日本語, English; the code itself where no name is known."""
-    return NAMES.get(language) or NAMES.get(language.partition("-")[0], language)
 
 
 def seconds_to_read(text: str, language: str) -> int:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
+from config.words import language_name
+
 LANGUAGES: Mapping[str, str] = MappingProxyType({"ja": "日本語", "en": "English"})
-_OWN_NAMES: Mapping[str, str] = MappingProxyType(
-    {"ja": "日本語", "ja-x-easy": "やさしい日本語", "en": "English", "zh": "中文", "ko": "한국어", "vi": "Tiếng Việt"}
-)
 _WEEKDAYS = ("月", "火", "水", "木", "金", "土", "日")
 _MYRIAD = 10_000
 
@@ -68,7 +67,7 @@ class Words:
 
     def language_name(self, language: str) -> str:
         """A message's language as its own readers call it."""
-        return _OWN_NAMES.get(language) or _OWN_NAMES.get(language.split("-", maxsplit=1)[0]) or language
+        return language_name(language)
 
     def about(self, count: int) -> str:
         """A number as an order of magnitude that can be said aloud: およそ1万4千件; a small one as it is."""
