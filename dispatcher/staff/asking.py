@@ -19,7 +19,7 @@ from dispatcher.ledger import Event
 from dispatcher.model.draft import State
 from dispatcher.model.mode import M
 from dispatcher.model.question import Kind
-from dispatcher.staff.counting import Figure, exact, hidden
+from dispatcher.staff.counting import Figure, exact, hidden, summed
 from dispatcher.staff.lookups import require_reason
 from dispatcher.staff.rules import Act, Role
 from dispatcher.staff.seat import Seat
@@ -96,10 +96,15 @@ class Asking(Seat[M]):
             where = await self._where(about, quarters, kind)
             found: Plan = await self._loop.plan(about=about, quarters=where, kind=kind)
             see = exact if is_welfare(by) else hidden
-            lines = [(self._title(kind_), see(n)) for kind_, n in found.media.items()]
-            nobody = see(found.by_nothing) if found.by_nothing else None
+
+            # Quarter by quarter, as in every other table: of two plans that differ in one quarter nothing is left to subtract.
+            def counted(by_quarter: Mapping[str, int]) -> Figure:
+                return summed(see(count) for count in by_quarter.values())
+
+            lines = [(self._title(kind_), counted(found.media[kind_])) for kind_ in sorted(found.media)]
+            nobody = counted(found.by_nothing) if any(found.by_nothing.values()) else None
             alone = await self._is_authorised(about, where)
-            return Planned(where, see(found.people), lines, nobody, needs_second=not alone)
+            return Planned(where, counted(found.people), lines, nobody, needs_second=not alone)
 
     async def ask(
         self, by: Person, *, about: str, quarters: Sequence[str], kind: str = Kind.SAFETY, mode: str | None = None

@@ -6,6 +6,7 @@ under five hidden (counting.py), and one table alone; the order of its rows is m
 Source: design.md §8 "Counts under 5 are hidden outside the welfare role".
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,7 +18,7 @@ from dispatcher.model.mode import M
 from dispatcher.model.question import Kind
 from dispatcher.staff.asking import Asking, is_welfare
 from dispatcher.staff.cases import COHORTS, OPEN
-from dispatcher.staff.counting import HIDDEN_BELOW, Figure, exact, hidden, summed
+from dispatcher.staff.counting import Figure, exact, hidden, summed
 from dispatcher.staff.reaching import Reaching
 from dispatcher.staff.rules import Act
 from dispatcher.staff.sessions import Person
@@ -121,11 +122,9 @@ def _sums(rows: Sequence[Row]) -> Mapping[str, Figure]:
     return {name: summed(row.figures[name] for row in rows) for name in FIGURES}
 
 
-def _remembered(counts: Mapping[str, int]) -> Mapping[str, Figure]:
-    """What is left of a round whose key is destroyed: a count that is not there was under five, or nobody."""
-    parts = {
-        n: exact(counts[n]) if n in counts else Figure(0, HIDDEN_BELOW - 1) for n in ("help", "hurt", "silent", "ok")
-    }
+def _remembered(counts: Mapping[str, tuple[int, int]]) -> Mapping[str, Figure]:
+    """What is left of a round whose key is destroyed."""
+    parts = {name: Figure(*counts.get(name, (0, 0))) for name in SAID}
     return {**dict.fromkeys(FIGURES, exact(0)), **parts, "asked": summed(parts.values())}
 
 
@@ -133,35 +132,38 @@ def _is_urgent(cell: Cell) -> bool:
     return cell.progress in OPEN and (cell.is_conflict or cell.answer in {Answer.HELP, Answer.HURT})
 
 
+SAID = ("help", "hurt", "silent", "ok")
+"""Whoever is asked stands under one of these."""
+
+
 def _counts(cell: Cell) -> Mapping[str, int]:
-    """Under which figures a cell's people are counted. help, hurt, ok and silent are everybody who is asked."""
-    is_heard = cell.answer is not None
+    """Under which figures a cell's people are counted; whom somebody visits, by what is heard of them."""
+    said = cell.answer or "silent"
     return {
-        "asked": cell.count,
-        "help": cell.count * (cell.answer is Answer.HELP),
-        "hurt": cell.count * (cell.answer is Answer.HURT),
-        "ok": cell.count * (cell.answer is Answer.OK),
-        "silent": cell.count * (not is_heard),
-        "visiting": cell.count * cell.is_visited,
+        **{name: cell.count * (name == said) for name in SAID},
+        **{f"visiting {name}": cell.count * (name == said and cell.is_visited) for name in SAID},
         "conflict": cell.count * cell.is_conflict,
         "escalated": cell.count * (cell.progress is Progress.ESCALATED),
         "unreachable": cell.count * (cell.progress is Progress.UNREACHABLE),
     }
 
 
+def _figures(counts: Mapping[str, int], see: Callable[[int], Figure]) -> Mapping[str, Figure]:
+    """As they are seen. What is a sum is one of what is seen: with the true one, a hidden part would be its rest."""
+    seen = {name: see(count) for name, count in counts.items()}
+    asked, visiting = (summed(seen[before + name] for name in SAID) for before in ("", "visiting "))
+    return {**{name: seen[name] for name in FIGURES if name in seen}, "asked": asked, "visiting": visiting}
+
+
 def _rows(
     cells: Sequence[Cell], of: Callable[[Cell], str], names: Mapping[str, str], see: Callable[[int], Figure]
 ) -> Sequence[Row]:
     """Cells added up by one of their properties, the rows with the most need first. Each code is named, or stands for itself."""
-    added: dict[str, dict[str, int]] = {}
+    added: dict[str, Counter[str]] = {}
     for cell in cells:
-        row = added.setdefault(of(cell), dict.fromkeys(FIGURES, 0))
-        for name, count in _counts(cell).items():
-            row[name] += count
-    rows = [
-        Row(code, names.get(code, code), {name: see(n) for name, n in figures.items()})
-        for code, figures in added.items()
-    ]
+        row = added.setdefault(of(cell), Counter())
+        row.update(_counts(cell))
+    rows = [Row(code, names.get(code, code), _figures(counts, see)) for code, counts in added.items()]
     order = {code: place for place, code in enumerate(names)}
     # Sorted by what is shown and nothing else: an order by true counts would tell them.
     return sorted(

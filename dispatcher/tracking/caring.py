@@ -19,15 +19,13 @@ from dispatcher.tracking.answering import Answering
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Whom a campaign would ask. Nothing is written to know it."""
+    """Whom a campaign would ask, counted by quarter. Nothing is written to know it, and nobody under 閲覧制限 is in it."""
 
-    people: int
-    cohorts: Mapping[str, int]
-    ladders: Mapping[str, int]
-    media: Mapping[str, int]
-    """People whom each medium reaches first."""
-    by_nothing: int
-    """People without any contact of their own: they are on the visit list from the beginning."""
+    people: Mapping[str, int]
+    media: Mapping[str, Mapping[str, int]]
+    """People whom each medium reaches first, by medium and quarter."""
+    by_nothing: Mapping[str, int]
+    """People without any contact: they are on the visit list from the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class Cell:
     progress: Progress
     is_conflict: bool
     is_visited: bool
-    """On the last rung, or held by a supporter or by staff: somebody goes there."""
+    """Somebody goes there, or has to: hurt, calling for help, unreachable, silent on the last rung or held; and not seen to yet."""
     count: int
 
 

@@ -9,7 +9,7 @@ Source: design.md §8.
 """
 
 import secrets
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -18,7 +18,7 @@ from typing import Any, Generic
 from config.city import City
 from config.ladders import Kind, Ladder, ladders
 from dispatcher import cap
-from dispatcher.campaigns import Asked, Campaign, Wanted
+from dispatcher.campaigns import Asked, Campaign, Counted, Wanted
 from dispatcher.channel import Channel
 from dispatcher.clock import Clock
 from dispatcher.errors import Finding, IllegalTransition, InvalidInput, NotFound, Refused, StaleHash
@@ -27,10 +27,10 @@ from dispatcher.model.campaign import Answer, CaseEvent, Progress, Reply, Source
 from dispatcher.model.delivery import DeliveryEvent, Priority
 from dispatcher.model.draft import State
 from dispatcher.model.mode import M
-from dispatcher.model.policy import asked_on, ladder_of
+from dispatcher.model.policy import ladder_of
 from dispatcher.model.question import Heard
 from dispatcher.tracking.caring import Cell, Plan, Somebody, Unmatched, Wish
-from dispatcher.tracking.confirmation.asking import EVERYBODY, KEY_KEPT, ROOM, Asking, cohort_of, timer
+from dispatcher.tracking.confirmation.asking import EVERYBODY, KEY_KEPT, ROOM, Asking, first_on, timer
 from dispatcher.tracking.confirmation.case import Case
 from dispatcher.tracking.confirmation.hearing import Hearing, read_reported
 from dispatcher.tracking.confirmation.keys import KeyDiffers, KeyRing, Keys
@@ -45,6 +45,8 @@ People = Callable[[Sequence[str]], AsyncIterator[tuple[str, Case]]]
 """The roster's people of these quarters, each with their common id."""
 OUT = frozenset({State.DISPATCHING, State.LIVE})
 NO_ID_BYTES = 3
+OVER = frozenset({Progress.RESOLVED, Progress.EXEMPT, Progress.CLOSED})
+"""To whom nobody goes any more."""
 WRONG_KEY_S = 30.0
 """Until a timer is tried again whose campaign this node's safety.key does not open."""
 FEW = 5
@@ -122,25 +124,22 @@ class Confirmation(Generic[M]):
 
     async def plan(self, *, about: str, quarters: Sequence[str], kind: str) -> Plan:
         _, where = await self._meant(about, quarters, kind)
-        people = by_nothing = 0
-        cohorts: Counter[str] = Counter()
-        names: Counter[str] = Counter()
-        media: Counter[str] = Counter()
+        people: Counter[str] = Counter()
+        by_nothing: Counter[str] = Counter()
+        media: defaultdict[str, Counter[str]] = defaultdict(Counter)
         async for _, case in self._people(where):
             try:
-                name = ladder_of(self._ladders, Kind(kind), case.cohorts)
+                ladder = self._ladders[ladder_of(self._ladders, Kind(kind), case.cohorts)]
             except LookupError:
                 continue
-            ladder = self._ladders[name]
-            people += 1
-            cohorts[cohort_of(ladder, case)] += 1
-            names[name] += 1
-            first = next((r for r in range(len(ladder.rungs)) if asked_on(ladder, r, case.contacts)), None)
-            if first is None:
-                by_nothing += 1
-            else:
-                media.update({case.contacts[i].channel for i in asked_on(ladder, first, case.contacts)})
-        return Plan(people, cohorts, names, media, by_nothing)
+            if case.is_restricted:
+                continue
+            people[case.quarter] += 1
+            _, asked = first_on(ladder, case.contacts)
+            by_nothing[case.quarter] += not asked
+            for medium in {case.contacts[i].channel for i in asked}:
+                media[medium][case.quarter] += 1
+        return Plan(people, media, by_nothing)
 
     async def start(self, by: str, *, about: str, quarters: Sequence[str], kind: str) -> str:
         said, where = await self._meant(about, quarters, kind)
@@ -219,7 +218,7 @@ class Confirmation(Generic[M]):
         kept = await self._campaigns.get(campaign)
         body = Round.of(kept)
         if body.counts is None and not kept.is_destroyed:
-            shown: Mapping[str, int] = {}
+            shown: Mapping[str, tuple[int, int]] = {}
             # A ledger that came out of a backup has no key, and nobody can say any more who answered what.
             with suppress(NotFound):
                 shown = _counted(await self.cells(campaign))
@@ -288,11 +287,19 @@ class Confirmation(Generic[M]):
                 answer=answers[counted.standing],
                 progress=Progress(counted.progress),
                 is_conflict=counted.is_conflict,
-                is_visited=counted.is_held or self._is_last(counted.codes.ladder, counted.rung, counted.progress),
+                is_visited=self._is_visited(answers[counted.standing], counted),
                 count=counted.count,
             )
             for counted in await self._campaigns.totals(campaign)
         ]
+
+    def _is_visited(self, answer: Answer | None, counted: Counted) -> bool:
+        """As Cell.is_visited."""
+        if answer is Answer.OK or counted.progress in OVER:
+            return False
+        return (
+            answer is not None or counted.is_held or self._is_last(counted.codes.ladder, counted.rung, counted.progress)
+        )
 
     def _is_last(self, ladder: str, rung: int, progress: str) -> bool:
         """Somebody of the staff goes there."""
@@ -322,7 +329,7 @@ class Confirmation(Generic[M]):
                 yield self._somebody(keys, row, heard[-1:])
 
     def _is_visit(self, keys: Keys, row: Asked) -> bool:
-        if row.progress in {Progress.RESOLVED, Progress.EXEMPT, Progress.CLOSED}:
+        if row.progress in OVER:
             return False
         in_need = row.standing in {keys.standing(Answer.HELP), keys.standing(Answer.HURT)}
         return in_need or self._is_last(row.codes.ladder, row.rung, row.progress)
@@ -450,15 +457,18 @@ class Confirmation(Generic[M]):
         await self._campaigns.settle(campaign, report, person or "dismissed", event)
 
 
-def _counted(cells: Sequence[Cell]) -> Mapping[str, int]:
-    """What may stay of a campaign: nobody under 閲覧制限, no count under FEW, nor one from which such a count follows."""
-    counts = Counter[str]()
+def _counted(cells: Sequence[Cell]) -> Mapping[str, tuple[int, int]]:
+    """What may stay of a campaign: least and most of each answer, as everybody could see them while it was open.
+
+    Nobody under 閲覧制限 is in it, and a quarter's count under FEW is 1 to FEW - 1: were the exact sum kept, what was seen before
+    would tell the rest.
+    """
+    by_quarter = Counter[tuple[str, str]]()
     for cell in cells:
         if not cell.is_restricted:
-            counts[cell.answer or "silent"] += cell.count
-    asked = counts.total()
-    shown = {name: count for name, count in counts.items() if count >= FEW}
-    # Were one of them alone left out, it would be the rest of the sum.
-    if len(shown) == len(counts) - 1 and shown:
-        del shown[min(shown, key=shown.__getitem__)]
-    return shown if asked < FEW else {"asked": asked, **shown}
+            by_quarter[cell.answer or "silent", cell.quarter] += cell.count
+    least, most = Counter[str](), Counter[str]()
+    for (name, _), count in by_quarter.items():
+        least[name] += count if count >= FEW else 1
+        most[name] += max(count, FEW - 1)
+    return {name: (least[name], most[name]) for name in ("help", "hurt", "silent", "ok")}

@@ -351,7 +351,7 @@ class Asking(Generic[M]):
         self, keys: Keys, id_: str, case: Case, name: str, at_terminal: Counter[str]
     ) -> tuple[NewAsked, list[tuple[Place, Contact]]]:
         ladder = self.ladders[name]
-        rung, places = _first(ladder, case.contacts)
+        rung, places = first_on(ladder, case.contacts)
         theirs = [(Place(id_, 1, rung, i), case.contacts[i]) for i in places]
         tokens = {
             hashed(keys.token(id_, link_name(contact, place.contact))): SOURCES[contact.whom].value
@@ -395,7 +395,7 @@ class Asking(Generic[M]):
             ids: dict[tuple[int, Progress], list[str]] = defaultdict(list)
             for row in some:
                 case = Case.read(keys.open(row.sealed, row.id))
-                rung, found = _first(self.ladders[row.codes.ladder], case.contacts)
+                rung, found = first_on(self.ladders[row.codes.ladder], case.contacts)
                 progress = _progress(rung, found, Progress.REASKED)
                 ids[rung, progress].append(row.id)
                 begun[rung, progress] += [(Place(row.id, number, rung, i), case.contacts[i]) for i in found]
@@ -407,7 +407,7 @@ class Asking(Generic[M]):
             self.ledger.wake()
 
 
-def _first(ladder: Ladder, contacts: Sequence[Contact]) -> tuple[int, Sequence[int]]:
+def first_on(ladder: Ladder, contacts: Sequence[Contact]) -> tuple[int, Sequence[int]]:
     """The rung that somebody begins on: those that nobody stands on are passed over, so who has no medium is asked for at once."""
     on_rungs = ((rung, asked_on(ladder, rung, contacts)) for rung in range(len(ladder.rungs)))
     return next(((rung, found) for rung, found in on_rungs if found), (len(ladder.rungs) - 1, ()))

@@ -60,8 +60,8 @@ class Round:
     facilities: tuple[str, ...] = ()
     """Those that there are among the asked."""
     closed_at: datetime | None = None
-    counts: Mapping[str, int] | None = None
-    """What is left when the key is destroyed."""
+    counts: Mapping[str, tuple[int, int]] | None = None
+    """What is left when the key is destroyed: least and most of each answer, and of `silent`."""
 
     @property
     def is_open(self) -> bool:
