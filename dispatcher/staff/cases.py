@@ -25,6 +25,8 @@ COHORTS: Mapping[str, str] = {
 }
 OPEN = frozenset(Progress) - {Progress.RESOLVED, Progress.CLOSED, Progress.EXEMPT}
 """Of these somebody may still have to take care."""
+HEARD_BY = ("phone", "visit")
+"""How staff hear of a person: the medium of what they write down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Said:
     source: str
     saw: bool
     text: str = field(repr=False)
+    by: str = "phone"
+    """How staff heard it: one of HEARD_BY."""
 
 
 @dataclass(frozen=True, slots=True)

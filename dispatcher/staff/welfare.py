@@ -21,6 +21,7 @@ from dispatcher.model.campaign import GRAVITY, SILENT, Answer, Progress, Reply, 
 from dispatcher.model.mode import M
 from dispatcher.staff.asking import is_welfare
 from dispatcher.staff.cases import (
+    HEARD_BY,
     OPEN,
     Case,
     Said,
@@ -44,8 +45,6 @@ __all__ = ["Case", "Overview", "Row", "Said", "UnmatchedReport", "VisitSheet", "
 
 SHORTEST_WORDS, LONGEST_WORDS = 2, 60
 LONGEST_TEXT = 300
-PHONE = "phone"
-"""The medium of what staff were told."""
 MATCHES_AT_MOST = 5
 
 
@@ -204,6 +203,8 @@ class Welfare(Rounds[M]):
 
     def _reply(self, by: Person, said: Said) -> Reply:
         findings = []
+        if said.by not in HEARD_BY:
+            findings.append(Finding("by", f"電話か訪問かを選んでください ({' or '.join(HEARD_BY)})"))
         if said.answer not in set(Answer):
             findings.append(Finding("answer", "無事・けが・助けて のどれかです (ok, hurt or help)"))
         if said.source not in set(Source):
@@ -215,7 +216,7 @@ class Welfare(Rounds[M]):
         words = " ".join(said.text.split())
         details = {"by": by.name, **({"note": words} if words else {})}
         saw = said.saw or said.source == Source.STAFF
-        return Reply(Answer(said.answer), Source(said.source), saw, PHONE, self._path.clock.now(), details)
+        return Reply(Answer(said.answer), Source(said.source), saw, said.by, self._path.clock.now(), details)
 
 
 _UNHEARD = SILENT | {Progress.UNREACHABLE}

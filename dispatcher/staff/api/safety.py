@@ -16,7 +16,7 @@ from dispatcher.staff.api.drafts import InMode
 from dispatcher.staff.api.route import Call, Nothing, asks, changes, looks
 from dispatcher.staff.api.shapes import Facets
 from dispatcher.staff.asking import LONGEST_RELEASE_H, Planned, Proposal, Went
-from dispatcher.staff.cases import Case, Said, UnmatchedReport, VisitSheet
+from dispatcher.staff.cases import HEARD_BY, Case, Said, UnmatchedReport, VisitSheet
 from dispatcher.staff.lookups import Why
 from dispatcher.staff.rounds import Overview
 from dispatcher.tracking.release import Release
@@ -73,6 +73,9 @@ class ToAnswerFor:
     source: Annotated[
         str, Facets(enum=["self", "household", "relative", "supporter", "staff", "facility", "anonymous"])
     ]
+    by: Annotated[
+        str, Facets(enum=HEARD_BY, description="電話で聞いたか、訪ねて聞いたか (on the phone or at the door)")
+    ] = "phone"
     saw: bool = False
     """Whoever says it has seen the person."""
     text: Annotated[str, Facets(maxLength=300)] = ""
@@ -225,7 +228,7 @@ async def read_resident(call: Call[Nothing, Nothing]) -> CaseShown:
 async def answer_for(call: Call[ToAnswerFor, Nothing]) -> Done:
     """代わりに答えを記す（福祉だけ） (write down what somebody said of a person)"""
     body = call.body
-    said = Said(body.answer, body.source, saw=body.saw, text=body.text)
+    said = Said(body.answer, body.source, saw=body.saw, text=body.text, by=body.by)
     await call.rooms.desk.answer_for(call.who, call.id, call.path["person"], said)
     return Done("written")
 

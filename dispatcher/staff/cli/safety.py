@@ -113,7 +113,7 @@ def _people(safety: Any) -> None:
         "answer",
         _answer,
         "代わりに答えを記す (write down what somebody said of a person)",
-        "todoke safety answer ID PERSON ok --source relative --saw",
+        "todoke safety answer ID PERSON ok --source relative --by visit --saw",
         dry_run=True,
     )
     answer.add_argument("id")
@@ -124,6 +124,9 @@ def _people(safety: Any) -> None:
         required=True,
         choices=["self", "household", "relative", "supporter", "staff", "facility", "anonymous"],
         help="だれから (who says so)",
+    )
+    answer.add_argument(
+        "--by", default="phone", choices=["phone", "visit"], help="電話か訪問か (on the phone or at the door)"
     )
     answer.add_argument("--saw", action="store_true", help="見て確かめた (they have seen the person)")
     answer.add_argument("--text", default="", help="聞いたことば (their words)")
@@ -264,7 +267,7 @@ def _at(args: argparse.Namespace) -> str:
 
 
 def _answer(args: argparse.Namespace) -> int:
-    body = {"answer": args.answer, "source": args.source, "saw": args.saw, "text": args.text}
+    body = {"answer": args.answer, "source": args.source, "by": args.by, "saw": args.saw, "text": args.text}
     shown(args, client(args).post(f"{_at(args)}/answer", body), ["記しました (written down)"])
     return DONE
 

@@ -36,7 +36,7 @@ async def _person(
         status=422 if findings else 200,
         o=await console.desk.campaign(by, campaign, t("ja", "en-US")),
         c=case,
-        posted=posted or Said("", "", saw=False, text=""),
+        posted=posted or Said("", "", saw=False, text="", by=""),
         findings=findings,
         back=f"/safety/{campaign}/sealed" if case.is_restricted else f"/safety/{campaign}",
     )
@@ -46,7 +46,11 @@ async def answer(request: web.Request) -> web.Response:
     """What somebody said on the phone or at the door."""
     console, by, typed = request.app[CONSOLE], sitting(request).person, await fields(request)
     said = Said(
-        typed.get("answer", ""), typed.get("source", ""), saw=typed.get("saw") == "1", text=typed.get("text", "")
+        typed.get("answer", ""),
+        typed.get("source", ""),
+        saw=typed.get("saw") == "1",
+        text=typed.get("text", ""),
+        by=typed.get("by", ""),
     )
     campaign, who = request.match_info["id"], request.match_info["person"]
     try:

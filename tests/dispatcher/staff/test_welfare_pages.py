@@ -122,8 +122,14 @@ async def test_a_welfare_officer_answers_for_somebody_without_a_script_and_a_sea
         assert "住民0006" in found.words
         (link,) = [a for a in found.tree.xpath("//main//td//a/@href") if "/people/" in a]
         case = await browser.get(link)
-        done = await browser.send(case, f"{link}/answer", answer="ok", source="self", saw="1")
+        unsaid = await browser.send(case, f"{link}/answer", answer="ok", source="self", saw="1")
+        assert unsaid.status == 422
+        assert "電話か訪問かを選んでください" in unsaid.words
+        done = await browser.send(case, f"{link}/answer", answer="ok", source="self", by="visit", saw="1")
         assert "無事" in done.words
+        (heard,) = done.tree.xpath("//table[@aria-labelledby='heard']/tbody/tr")
+        assert "訪問" in heard.text_content()
+        assert "電話" not in heard.text_content()
         wrong = await browser.post(f"{link}/answer", {**case.form(f"{link}/answer"), "answer": "fine"})
         assert wrong.status == 422
 
