@@ -19,11 +19,13 @@ MOST = 500
 class _Look(Generic[V]):
     """One look: the keys that it is for, and what was found."""
 
-    __slots__ = ("found", "keys")
+    __slots__ = ("done", "found", "keys")
 
     def __init__(self) -> None:
         self.keys: set[str] = set()
+        self.done = asyncio.Event()
         self.found: Mapping[str, V] | None = None
+        """None, and it is done: nobody looked after all."""
 
 
 class Together(Generic[V]):
@@ -32,18 +34,33 @@ class Together(Generic[V]):
     def __init__(self, look: Callable[[Sequence[str]], Awaitable[Mapping[str, V]]]) -> None:
         self._look = look
         self._turn = asyncio.Lock()
-        self._next = _Look[V]()
+        self._next: _Look[V] | None = None
 
     async def one(self, key: str) -> V | None:
         """What there is of this key; None for nothing. Raises whatever the look raises."""
-        if len(self._next.keys) >= MOST:
-            self._next = _Look()
-        mine = self._next
-        mine.keys.add(key)
-        async with self._turn:
-            # Whoever has the turn first looks for all; should they be cancelled or fail, the next of them does.
-            if mine.found is None:
-                if self._next is mine:
-                    self._next = _Look()
-                mine.found = await self._look(sorted(mine.keys))
-        return mine.found.get(key)
+        while True:
+            look = self._next
+            if look is None or len(look.keys) >= MOST:
+                look = self._next = _Look()
+                look.keys.add(key)
+                await self._lead(look)
+            else:
+                look.keys.add(key)
+                await look.done.wait()
+            if look.found is not None:
+                return look.found.get(key)
+            # Whoever was to look for all was cancelled or failed: one of those who are left does.
+
+    async def _lead(self, look: _Look[V]) -> None:
+        """Look for all who have come by the time that it is this look's turn."""
+        try:
+            async with self._turn:
+                self._shut(look)
+                look.found = await self._look(sorted(look.keys))
+        finally:
+            self._shut(look)
+            look.done.set()
+
+    def _shut(self, look: _Look[V]) -> None:
+        if self._next is look:
+            self._next = None

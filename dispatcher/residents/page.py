@@ -9,7 +9,6 @@ import gzip
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ from config.words import LANGUAGES, language_of, read_words
 from dispatcher.model.mode import Mode
 from dispatcher.model.typed import LIMITS
 from dispatcher.pages import Markup, environment
+from dispatcher.residents import HEADERS
+from dispatcher.residents.prerendered import WRITE_BYTES, Prerendered, may_be_given
 
 KEPT_PAGES = 4096
 _HERE = Path(__file__).parent
@@ -66,27 +67,42 @@ class Said:
         return _TELEPHONE.format(re.sub(r"[^0-9+]", "", number), number)
 
 
-@dataclass(frozen=True, slots=True)
+_PLAIN = {"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding"}
+_PACKED = _PLAIN | {"Content-Encoding": "gzip"}
+
+
 class Made:
-    """A page, as it is and packed."""
+    """A page, as it is and packed, each ready to be sent."""
 
-    plain: bytes
-    packed: bytes
+    __slots__ = ("_packed", "_plain")
 
-    @classmethod
-    def of(cls, html: str) -> "Made":
+    def __init__(self, html: str) -> None:
         plain = html.encode()
-        return cls(plain, gzip.compress(plain, compresslevel=6, mtime=0))
+        self._plain = _Sent(_PLAIN, plain)
+        self._packed = _Sent(_PACKED, gzip.compress(plain, compresslevel=6, mtime=0))
 
     def answer(self, request: web.Request, status: int = 200) -> web.Response:
         """As this browser takes it."""
-        if "gzip" in request.headers.get("Accept-Encoding", ""):
-            return web.Response(status=status, body=self.packed, headers=_PACKED)
-        return web.Response(status=status, body=self.plain, headers=_PLAIN)
+        is_packed = "gzip" in request.headers.get("Accept-Encoding", "")
+        return (self._packed if is_packed else self._plain).answer(request, status)
 
 
-_PLAIN = {"Content-Type": "text/html; charset=utf-8", "Vary": "Accept-Encoding"}
-_PACKED = _PLAIN | {"Content-Encoding": "gzip"}
+class _Sent:
+    """The bytes of a page in one encoding; its whole answer is made when it is first given."""
+
+    __slots__ = ("_body", "_headers", "_whole")
+
+    def __init__(self, headers: Mapping[str, str], body: bytes) -> None:
+        self._headers = headers
+        self._body = body
+        self._whole: Prerendered | None = None
+
+    def answer(self, request: web.Request, status: int) -> web.Response:
+        if status != 200 or len(self._body) > WRITE_BYTES or not may_be_given(request):
+            return web.Response(status=status, body=self._body, headers=self._headers)
+        if self._whole is None:
+            self._whole = Prerendered({**self._headers, **HEADERS}, self._body)
+        return self._whole
 
 
 class Pages:
@@ -116,7 +132,7 @@ class Pages:
     def make(self, template: str, language: str, **values: Any) -> Made:
         """A page for one person, kept nowhere."""
         t = self._said[language]
-        return Made.of(
+        return Made(
             self._templates.get_template(template).render(
                 t=t,
                 lang=language,

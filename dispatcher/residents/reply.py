@@ -9,7 +9,7 @@ one page, the same bytes after the same one look at the ledger; the first answer
 Source: design.md §8 "Answer"; mockups `answer.html`; RFC 9110 §9.2.1 (safe methods).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from aiohttp import web
@@ -27,6 +27,7 @@ from dispatcher.tracking.tokens import Door
 
 MEDIUM = "website"
 CHOICES: Mapping[str, Sequence[str]] = {"who": ("self", "family"), "saw": ("yes", "no")}
+WORDS: Mapping[str, Callable[[str], str]] = {"where": line, "note": inert}
 
 
 def routes(answering: Answering, pages: Pages, clock: Clock) -> Sequence[web.AbstractRouteDef]:
@@ -53,12 +54,12 @@ class _Door:
         if fields.get("a") not in ANSWERS:
             return await self.ask(request)
         answer, token, remote = Answer(fields["a"]), request.match_info["token"], remote_of(request)
-        long = too_long(fields)
+        long, more = too_long(fields), details(fields)
         async with self._guesses.turn(remote):
             if long:
                 page = await self._answering.look(token)
             else:
-                page = await self._answering.answer(token, answer, details(fields), MEDIUM)
+                page = await self._answering.answer(token, answer, more, MEDIUM)
             if page is None:
                 return self._gone(request, remote)
         language = self._pages.language(request, page.language)
@@ -67,7 +68,7 @@ class _Door:
             "kind": str(page.question.kind),
             "is_own": page.source is Source.SELF,
             "is_detailed": "more" in fields,
-            "saw": details(fields).get("saw", "no"),
+            "saw": more.get("saw", "no"),
         }
         if not long:
             return self._pages.keep("thanks.html", language, **values).answer(request)
@@ -99,7 +100,7 @@ class _Door:
 def details(fields: Mapping[str, str]) -> dict[str, str]:
     """What else was said, as Answering.answer takes it: of a choice only what may be chosen, of words what is inert."""
     chosen = {name: fields[name] for name, may_be in CHOICES.items() if fields.get(name) in may_be}
-    words = {"where": line(fields.get("where", "")), "note": inert(fields.get("note", ""))}
+    words = {name: write(fields[name]) for name, write in WORDS.items() if name in fields}
     return chosen | {name: text for name, text in words.items() if text}
 
 

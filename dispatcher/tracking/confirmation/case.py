@@ -12,6 +12,7 @@ from typing import Any
 from config.ladders import Whom
 from dispatcher.model.campaign import Answer, Reply, Source
 from dispatcher.model.policy import Contact
+from dispatcher.tracking.confirmation.round import OWN
 
 SOURCES: Mapping[Whom, Source] = {
     Whom.SELF: Source.SELF,
@@ -57,8 +58,25 @@ class Case:
         return cls(**said, contacts=contacts)
 
 
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """So much of a case as a page needs that somebody opens by their link: a city opens it within minutes."""
+
+    name: str = field(repr=False)
+    language: str
+    theirs: str
+    """Language of the first contact who is somebody else; "" where nobody is."""
+
+    @classmethod
+    def read(cls, data: bytes) -> "Spoken":
+        values = json.loads(data)
+        theirs = (language for whom, _, _, language, _ in values[-1] if whom not in OWN)
+        return cls(values[_NAME], values[_LANGUAGE], next(theirs, ""))
+
+
 _FIELDS = tuple(each.name for each in fields(Case) if each.name != "contacts")
 """In the order in which they are written."""
+_NAME, _LANGUAGE = _FIELDS.index("name"), _FIELDS.index("language")
 
 
 _SAID = ("answer", "source", "saw", "medium", "round")
@@ -84,4 +102,7 @@ def read_reply(data: bytes) -> Reply:
 
 
 def _json(values: Any) -> bytes:
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+    return _WRITER.encode(values).encode()
+
+
+_WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)

@@ -22,9 +22,9 @@ from dispatcher.model.mode import M
 from dispatcher.model.question import Heard, Kind, Question, campaign_of
 from dispatcher.model.report import Reported
 from dispatcher.tracking.answering import Page
-from dispatcher.tracking.confirmation.case import Case, read_reply, write_reply
+from dispatcher.tracking.confirmation.case import Spoken, read_reply, write_reply
 from dispatcher.tracking.confirmation.keys import KeyRing, Keys
-from dispatcher.tracking.confirmation.round import OWN, Round, question
+from dispatcher.tracking.confirmation.round import Round, question
 from dispatcher.tracking.tokens import hashed
 
 TRIES = 50
@@ -84,13 +84,12 @@ class Hearing(Generic[M]):
         return None if found is None else self._page(*found)
 
     def _page(self, row: Asked, source: Source, campaign: Campaign, keys: Keys) -> Page:
-        case = Case.read(keys.open(row.sealed, row.id))
+        spoken = Spoken.read(keys.open(row.sealed, row.id))
         whom = SPEAKS.get(source, Whom.RELATIVE)
         asked = self.bodies.question(campaign, self.mode, row.round, whom)
-        theirs = [c.language for c in case.contacts if c.whom not in OWN]
         is_own = source is Source.SELF
-        language = case.language if is_own or not theirs else theirs[0]
-        return Page(asked, source, language, "" if is_own else case.name)
+        language = spoken.language if is_own else spoken.theirs or spoken.language
+        return Page(asked, source, language, "" if is_own else spoken.name)
 
     async def answer(self, token: str, answer: Answer, details: Mapping[str, str], medium: str) -> Page | None:
         found = await self._found(token)

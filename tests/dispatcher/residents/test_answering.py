@@ -1,5 +1,6 @@
 """The doors with the safety loop behind them: what was thanked for is kept, and a wrong link costs the ledger what any other does."""
 
+import asyncio
 import sqlite3
 from collections import Counter
 from contextlib import asynccontextmanager, closing
@@ -14,13 +15,14 @@ from dispatcher.clock import ManualClock, SystemClock
 from dispatcher.ledger import Claim
 from dispatcher.ledgers import open_ledger
 from dispatcher.listening import listening
-from dispatcher.model.campaign import Answer, Progress, Source
+from dispatcher.model.campaign import Answer, Progress, Source, standing
 from dispatcher.model.delivery import Priority
 from dispatcher.model.mode import Drill
 from dispatcher.residents import reply, report
 from dispatcher.residents.page import Pages
 from dispatcher.steps.dispatch import CLOCK
 from dispatcher.tracking.caring import Wish
+from dispatcher.tracking.confirmation.case import read_reply
 from dispatcher.tracking.confirmation.hearing import Hearing
 from dispatcher.tracking.confirmation.keys import KeyRing
 from dispatcher.tracking.confirmation.matching import due_after
@@ -73,6 +75,32 @@ async def test_the_same_tap_twice_is_one_answer_and_a_change_is_another(dsn, clo
         person = await campaign.confirmation.person(campaign.id, campaign.person(0))
         assert [r.answer for r in person.replies] == [Answer.HURT, Answer.OK]
         assert person.answer is Answer.OK
+
+
+async def test_of_many_answers_that_look_together_each_is_folded_over_all_that_were_kept_before_it(dsn, clock):
+    people, said = 6, [("ok", "no"), ("help", "no"), ("hurt", "yes"), ("ok", "yes"), ("help", "yes"), ("hurt", "no")]
+    async with (
+        asked(dsn, people, contact=RELATIVE) as campaign,
+        site_of(campaign.confirmation.answering, clock) as site,
+    ):
+        async with asyncio.TaskGroup() as tasks:
+            for note, (answer, saw) in enumerate(said):
+                for number in range(people):
+                    form = {"a": answer, "saw": saw, "note": str(note)}
+                    path = f"/a/{campaign.token(number, RELATIVE)}"
+                    tasks.create_task(text(site, "POST", path, data=form))
+        for number in range(people):
+            kept = await campaign.ledger.campaigns.replies(campaign.id, campaign.person(number))
+            heard = [read_reply(campaign.keys.open(one.sealed, f"reply:{one.id}")) for one in kept]
+            assert [one.number for one in kept] == list(range(1, len(said) + 1))
+            assert {one.details["note"] for one in heard} == {str(note) for note in range(len(said))}
+            for upto, one in enumerate(kept, 1):
+                adds_up_to = standing(heard[:upto])
+                assert one.standing == campaign.keys.standing(adds_up_to.answer)
+                assert one.is_conflict == adds_up_to.is_conflict
+            (row,) = await campaign.ledger.campaigns.rows(campaign.id, [campaign.person(number)])
+            assert (row.standing, row.is_conflict) == (kept[-1].standing, kept[-1].is_conflict)
+            assert (row.replies, row.version) == (len(said), len(said) + 1)
 
 
 async def test_a_relative_is_asked_about_whom_and_told_nothing_of_how_they_are(dsn, clock):
