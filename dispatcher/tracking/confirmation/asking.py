@@ -291,7 +291,7 @@ class Asking(Generic[M]):
                 return
             new = replace(
                 body,
-                is_enrolled=True,
+                is_enrolled=number == len(body.rounds),
                 cohorts=tuple(sorted(seen["cohort"])),
                 facilities=tuple(sorted(seen["facility"])),
             )
@@ -337,6 +337,8 @@ class Asking(Generic[M]):
                 # One lot is written while the next one is sealed, and no more than one.
                 if before is not None:
                     await before
+                if not Round.of(await self.campaigns.get(campaign.id)).is_open:
+                    return
                 before = writers.create_task(self._add(campaign.id, body, new, asked))
 
     async def _add(

@@ -55,7 +55,7 @@ class Round:
     rounds: tuple[Asked, ...]
     state: str = State.OPEN.value
     is_enrolled: bool = False
-    """Everybody of the roster is written down."""
+    """Everybody of the roster is written down, or asked anew: the newest round has begun."""
     cohorts: tuple[str, ...] = ()
     facilities: tuple[str, ...] = ()
     """Those that there are among the asked."""
@@ -94,7 +94,8 @@ class Round:
     def again(self, at: datetime, quarters: Sequence[str]) -> "Round":
         """With one round more, of these quarters."""
         asked = Asked(at=at, quarters=tuple(quarters))
-        return replace(self, rounds=(*self.rounds, asked), until=max(self.until, at + ANSWERED_FOR))
+        until = max(self.until, at + ANSWERED_FOR)
+        return replace(self, rounds=(*self.rounds, asked), until=until, is_enrolled=False)
 
     def due(self, number: int, ladder: Ladder, rung: int) -> datetime:
         """When this rung of this round is."""

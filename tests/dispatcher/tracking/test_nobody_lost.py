@@ -8,6 +8,7 @@ import pytest
 
 from config.ladders import Whom
 from dispatcher.campaigns import ROWS
+from dispatcher.errors import Refused
 from dispatcher.model.campaign import Answer, Progress, Reply, Source
 from dispatcher.model.policy import Contact
 from dispatcher.model.question import Heard
@@ -173,6 +174,44 @@ async def test_an_answer_while_everybody_is_asked_anew_is_kept(loop):
         reply = Reply(Answer.HELP, Source.SELF, True, "website", asks.clock.now())
         assert await hearing._take(before, await keys(asks, campaign), row, reply)
         assert (await one(asks, campaign)).answer is Answer.HELP
+
+
+async def test_asking_anew_twice_at_once_asks_once(loop, world):
+    async with loop(*(case(n) for n in range(1, 6))) as asks:
+        campaign = await begun(asks, 5)
+        await until(lambda: len(world.mails) == 5)
+        assert await asks.confirmation.re_ask("職員A", campaign) == 2
+        with pytest.raises(Refused):
+            await asks.confirmation.re_ask("職員B", campaign)
+        await until(lambda: len(world.mails) == 10)
+
+        async def is_again():
+            return (await asks.ledger.campaigns.get(campaign)).body["is_enrolled"]
+
+        await until(is_again)
+        assert await asks.confirmation.re_ask("職員B", campaign) == 3
+
+
+async def test_a_round_that_is_closed_while_people_are_written_down_writes_down_no_more(loop):
+    others = [case(n, Contact(Whom.SELF, "phone", str(n))) for n in range(4 * ROWS)]
+    closed = []
+
+    async def people(_quarters: Sequence[str]) -> AsyncIterator[tuple[str, Case]]:
+        for number, each in enumerate(others):
+            if number == ROWS + 1 and not closed:
+                await asks.confirmation.close("職員A", campaign)
+                closed.append(number)
+            yield each
+
+    async with loop() as asks:
+        asks.confirmation._asking = replace(asks.confirmation._asking, people=people)
+        campaign = await asks.start()
+
+        async def is_enrolling_over():
+            return closed and not (await asks.ledger.deliveries(campaign)).get("sending", 0)
+
+        await until(is_enrolling_over)
+        assert len(await everybody(asks, campaign)) == ROWS
 
 
 # -- said again, said by whom ----------------------------------------------------------------------------------------
