@@ -1,13 +1,14 @@
 """How this node listens to HTTP, for whichever application: short lines, few headers, idle connections closed.
 
-Source: RFC 9112 §2.2, §9.8; RFC 7239 §7.1 (who added the last address); aiohttp "Server reference".
+Source: RFC 9112 §2.2, §9.8; RFC 7239 §7.1 (who added the last address);
+RFC 6177 §2 (a site has an IPv6 /64); aiohttp "Server reference".
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -85,11 +86,26 @@ def _asked_first(first: First, then: Handler) -> Handler:
     return handle
 
 
+def host_and_port(listen: str) -> tuple[str, int]:
+    """Host and port of what a site file says: `127.0.0.1:8980`, `[::1]:8980`."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def remote_of(request: web.Request) -> str:
     """Whose address it is: behind our own proxy on loopback, the one that the proxy added last."""
     peer = request.remote or ""
     forwarded = request.headers.get("X-Forwarded-For", "").rsplit(",", 1)[-1].strip()
     return forwarded if forwarded and is_loopback(peer) else peer
+
+
+def block(remote: str) -> str:
+    """An address as it is counted: IPv4 whole, IPv6 by its /64, which is one site's; what is no address as it came, cut."""
+    try:
+        ip = ip_address(remote.partition("%")[0])
+    except ValueError:
+        return remote[:64]
+    return str(ip_network((ip, 64 if ip.version == 6 else 32), strict=False))
 
 
 def is_loopback(host: str) -> bool:

@@ -33,7 +33,7 @@ from channels.email_list.subscribers import BadSubscribers, is_address
 from channels.email_list.unsubscribe import application
 from dispatcher.channel import Channel, Inbox, Limits, Probe, Recipient, Tell
 from dispatcher.errors import Finding, InvalidInput, TemporaryFailure
-from dispatcher.listening import listening
+from dispatcher.listening import host_and_port, listening
 from dispatcher.log import logger
 from dispatcher.model.alert import Alert, Info
 from dispatcher.model.audience import Audience, Destination
@@ -105,14 +105,14 @@ class EmailList(Channel[M, Settings]):
         await self._refresh()
         async with AsyncExitStack() as stack:
             door = application(self._sender, self._leave, self.surroundings.clock.now)
-            await stack.enter_async_context(listening(door, *_address(self.settings.listen)))
+            await stack.enter_async_context(listening(door, *host_and_port(self.settings.listen)))
             incoming: IncomingSettings | None = self.settings.incoming
             if incoming is not None:
                 returns = Returns(
                     self.kind, self._sender, self._people, self.settings.filtering, inbox, self.surroundings.clock
                 )
                 back = Incoming(incoming.enrol, self.settings.sender, self._asked, returns.came)
-                await stack.enter_async_context(back.listening(*_address(incoming.listen)))
+                await stack.enter_async_context(back.listening(*host_and_port(incoming.listen)))
             stack.callback(self._relay.close)
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             tending = [tasks.create_task(self._relay.tend()), tasks.create_task(self._post.run())]
@@ -224,13 +224,16 @@ class EmailList(Channel[M, Settings]):
         )
 
     async def _send(self, rendering: Rendering[M], destinations: Sequence[Destination], tell: Tell) -> None:
-        languages = await asyncio.to_thread(self._people.languages, [d.address for d in destinations])
+        addresses = [d.address for d in destinations]
+        languages = await asyncio.to_thread(self._people.languages, addresses)
+        # Who signed up at another node of this ledger is unknown here, and hears of it all the same.
+        no_more = await asyncio.to_thread(self._people.no_more, addresses)
         letters = _letters(rendering, self._keys)
         gentle = self._domains.attempt()
 
         def mails() -> Iterator[Mail]:
             for address in (d.address for d in destinations):
-                if address not in languages:
+                if address in no_more:
                     tell(
                         Told(
                             address,
@@ -239,7 +242,7 @@ class EmailList(Channel[M, Settings]):
                         )
                     )
                 elif self._may(gentle, address, tell):
-                    language = languages[address]
+                    language = languages.get(address, "ja")
                     letter = _in_language(letters, language)
                     yield self._mail(address, letter.to(address, rendering.identifier, self._sender, language))
 
@@ -376,11 +379,6 @@ def _in_language(letters: Mapping[str, Letter], language: str) -> Letter:
     spoken = language.partition("-")[0]
     kin = (letter for name, letter in letters.items() if name.partition("-")[0] == spoken)
     return next(kin, None) or next(iter(letters.values()))
-
-
-def _address(listen: str) -> tuple[str, int]:
-    host, _, port = listen.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def _domain(address: str) -> str:

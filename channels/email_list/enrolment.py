@@ -24,9 +24,9 @@ from config.city import City
 from config.secret import Secret
 from dispatcher.clock import Clock
 from dispatcher.errors import Throttled
+from dispatcher.listening import block
 from dispatcher.model.mode import Mode
 from dispatcher.model.topic import Topic
-from dispatcher.residents.guesses import block
 from dispatcher.residents.registration import Choice, Opened
 from dispatcher.sealing import Box, Unopened
 

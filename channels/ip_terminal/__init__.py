@@ -29,6 +29,7 @@ from config.secret import Secret
 from config.units import Seconds
 from dispatcher.channel import Channel, Inbox, Limits, Probe, Recipient, Tell, priority_of
 from dispatcher.errors import Finding
+from dispatcher.listening import host_and_port
 from dispatcher.model import marking
 from dispatcher.model.alert import Added, Alert, Info
 from dispatcher.model.audience import Audience, Destination
@@ -119,8 +120,7 @@ class Settings:
 
     @property
     def address(self) -> tuple[str, int]:
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return host_and_port(self.listen)
 
 
 def signing_key(secret: Secret) -> tuple[bytes, str | None]:

@@ -6,11 +6,10 @@ looked at one after the other, a right one opens, and a wrong one is told to wai
 
 Counters are in memory, of a bounded number, and empty themselves: nobody is remembered for long.
 
-Source: OWASP "Credential Stuffing Prevention"; RFC 6177 §2 (a site has an IPv6 /64); RFC 6585 §4.
+Source: OWASP "Credential Stuffing Prevention"; RFC 6585 §4.
 """
 
 import asyncio
-import ipaddress
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 
 from dispatcher.clock import Clock
 from dispatcher.errors import Throttled
+from dispatcher.listening import block
 
 FREE = 60
 """So many wrong links cost an address nothing: old mails are opened again."""
@@ -68,12 +68,3 @@ class Guesses:
 
     def _left(self, place: _Place) -> float:
         return max(0.0, place.wrong - (self._clock.monotonic() - place.at_s) * self._forgiven_per_s)
-
-
-def block(remote: str) -> str:
-    """An address as it is counted: IPv4 whole, IPv6 by its /64."""
-    try:
-        address = ipaddress.ip_address(remote.partition("%")[0])
-    except ValueError:
-        return remote[:64]
-    return str(ipaddress.ip_network((address, 64 if address.version == 6 else 32), strict=False))

@@ -5,11 +5,10 @@ hundred. A name has one counter for strangers and one for each address that its 
 duty officer's name cannot lock the officer out of headquarters. Counters stand in 65,536 buckets by hash, whether a name exists
 or not, so that neither the answer nor the table's size tells anything.
 
-Source: NIST SP 800-63B-4 §3.2.2; OWASP Authentication Cheat Sheet "Login throttling"; RFC 6177 (a site has an IPv6 /64).
+Source: NIST SP 800-63B-4 §3.2.2; OWASP Authentication Cheat Sheet "Login throttling".
 """
 
 import hashlib
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from typing import Any
 from dispatcher.clock import Clock
 from dispatcher.errors import NotFound, StaleHash, Throttled
 from dispatcher.ledger import Ledger
+from dispatcher.listening import block
 
 KIND = "throttle"
 FREE_OF_NAME, FREE_OF_ADDRESS = 3, 20
@@ -37,14 +37,8 @@ class Counter:
 
 
 def place_of(remote: str) -> str:
-    """An address as it is counted: IPv4 whole, IPv6 by its /64, hashed, because the register keeps it."""
-    try:
-        address = ipaddress.ip_address(remote.partition("%")[0])
-        prefix = 64 if address.version == 6 else 32
-        remote = str(ipaddress.ip_network((address, prefix), strict=False))
-    except ValueError:
-        remote = remote[:100]
-    return _digest(remote)[:32]
+    """An address as it is counted, hashed, because the register keeps it."""
+    return _digest(block(remote))[:32]
 
 
 def of_name(key: str, place: str | None) -> Counter:
