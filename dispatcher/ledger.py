@@ -362,6 +362,10 @@ class Ledger(ABC):
         """Wait until this node's chain is longer than `after`, or until the time is out; returns its length."""
 
     @abstractmethod
+    async def living(self) -> frozenset[str]:
+        """The nodes of this ledger whose lease holds, by the database's clock."""
+
+    @abstractmethod
     async def figures(self) -> Figures:
         """What operators measure."""
 

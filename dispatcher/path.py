@@ -21,7 +21,7 @@ from config.city import City
 from dispatcher import cap
 from dispatcher.channel import Channel
 from dispatcher.clock import Clock
-from dispatcher.errors import Finding, StaleHash
+from dispatcher.errors import Finding, NotFound, StaleHash
 from dispatcher.ledger import Attempted, Claim, Event, IssuedAlert, Ledger
 from dispatcher.model.alert import Alert, Reference
 from dispatcher.model.audience import Audience
@@ -32,7 +32,7 @@ from dispatcher.model.rendering import Rendering
 from dispatcher.model.topic import topic_of
 from dispatcher.steps.address import address
 from dispatcher.steps.approve import alert_of, fingerprint
-from dispatcher.steps.dispatch import CLOCK, NOBODY, First, Foremost, dispatch, resume
+from dispatcher.steps.dispatch import CLOCK, NOBODY, TURN, First, Foremost, dispatch, resume
 from dispatcher.steps.lint import lint
 from dispatcher.steps.render import KEPT, Renderer, what_does_not_fit
 from dispatcher.steps.send import send
@@ -156,12 +156,12 @@ class Path(Generic[M]):
         return prepared.alert
 
     async def resume(self, node: str) -> None:
-        """Write down the rest of what this node began to dispatch and did not end: it stopped, or its disk was full."""
+        """Write down the rest of what was begun and not ended: this node stopped, its disk was full, or who began it is gone."""
         for issued in await self.ledger.alerts(only_live=True):
             if issued.state != State.DISPATCHING or issued.identifier in self.dispatching:
                 continue
-            begun = await self.ledger.story(issued.identifier, limit=STORY)
-            if not any(recorded.event.name == "alert.issued" and recorded.node == node for recorded in begun):
+            turn = await self._turn(issued.identifier, node)
+            if turn is None:
                 continue
             draft = Draft.from_body(*await self.ledger.draft(issued.identifier))
             alert = cast("Alert[M]", cap.read(issued.cap_xml))
@@ -171,8 +171,26 @@ class Path(Generic[M]):
             topic = topic_of([cap.read(a.cap_xml) for a in (*chain, issued)])
             audiences = await address(alert.quarters, self.channels, topic, also=self._first_media(alert.quarters))
             renderings: Mapping[str, Rendering[M]] = await self.renderer.render(alert, audiences)
-            await resume(alert, audiences, renderings, self.channels, self.ledger, chain=chain)
+            await resume(alert, audiences, renderings, self.channels, self.ledger, chain=chain, turn=turn)
             self.ledger.wake()
+
+    async def _turn(self, identifier: str, node: str) -> int | None:
+        """The turn in which this node writes the rest of it down; None while that is another living node's to do."""
+        try:
+            turn, body = await self.ledger.read_record(TURN, identifier)
+            holder = str(body["node"])
+        except NotFound:
+            turn, begun = 0, await self.ledger.story(identifier, limit=STORY)
+            holder = next((r.node for r in begun if r.event.name == "alert.issued"), "")
+        if holder == node:
+            return turn
+        if holder in await self.ledger.living():
+            return None
+        taken = Event("alert.taken-over", identifier, {"from": holder})
+        try:
+            return await self.ledger.save_record(TURN, identifier, turn, {"node": node}, taken)
+        except StaleHash:  # a third node was faster
+            return None
 
     async def attempt(self, claim: Claim) -> Attempted:
         """One attempt at one delivery; a timer that came due ends its alert."""

@@ -19,6 +19,7 @@ from dispatcher.ledger import Event
 from dispatcher.ledgers.answers import remaining
 from dispatcher.ledgers.claim import expire
 from dispatcher.ledgers.complete import count_rest, is_superseded
+from dispatcher.ledgers.dialect import Dialect
 from dispatcher.ledgers.opening import Identity
 from dispatcher.ledgers.schema import (
     alerts,
@@ -86,6 +87,12 @@ def _renew(t: Transaction, me: Identity, now: float) -> None:
         raise Standby(f"another process is now node {me.node}: this one was away for longer than its lease")
 
 
+def living(connection: sa.Connection, dialect: Dialect) -> frozenset[str]:
+    """As Ledger.living."""
+    now = connection.execute(sa.select(dialect.database_now)).scalar_one()
+    return frozenset(connection.execute(_NAMES, {"now": now}).scalars())
+
+
 def put_back(t: Transaction, ids: Sequence[int]) -> None:
     """Ready again, outcome unknown; what has been superseded ends instead."""
     by_alert: dict[str, dict[str, list[int]]] = {}
@@ -118,6 +125,7 @@ def hasten(t: Transaction, channels: Sequence[str]) -> Sequence[None]:
 
 
 _live = sa.select(nodes.c.incarnation).where(nodes.c.lease_until >= sa.bindparam("now"))
+_NAMES = sa.select(nodes.c.name).where(nodes.c.lease_until >= sa.bindparam("now"))
 _FORGET = nodes.delete().where(nodes.c.lease_until < sa.bindparam("now"), nodes.c.name != sa.bindparam("me"))
 _LOST = sa.select(deliveries.c.id).where(is_sending, deliveries.c.owner.not_in(_live)).with_for_update(skip_locked=True)
 _MINE = (

@@ -214,6 +214,9 @@ class Rehearsal(Ledger):
     async def changed(self, after: int, timeout_s: float) -> int:
         return await self._real.changed(after, timeout_s)
 
+    async def living(self) -> frozenset[str]:
+        return await self._real.living()
+
     async def figures(self) -> Figures:
         return await self._real.figures()
 

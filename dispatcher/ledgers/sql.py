@@ -213,6 +213,9 @@ class SqlLedger(Ledger):
             pass
         return self._store.head.length
 
+    async def living(self) -> frozenset[str]:
+        return await self._store.read(partial(beat.living, dialect=self._store.dialect))
+
     async def figures(self) -> Figures:
         return await self._store.read(partial(figures, commits=self._store.commits))
 

@@ -2,7 +2,8 @@
 
 What is pushed is what the site says by then (`alerts.json`), so a device never knows more than the page that it opens. A message
 is taken on by one node of the ledger, goes through the devices in the order of their keys, and notes how far it has come, so
-that a node that stopped goes on where it was. A device that its push service no longer knows is forgotten at once.
+that a node that stopped, or any other once its lease has run out, goes on where it was. A device that its push service no longer
+knows is forgotten at once.
 
     GET /push/key    POST /push/subscribe    POST /push/unsubscribe
 
@@ -137,32 +138,43 @@ class Push:
             return
         if at == self._read_at:
             return
+        is_done = True
         for alert in json.loads(self._alerts.read_bytes())["alerts"]:
             if self._clock.now() - datetime.fromisoformat(alert["sent"]) < RECENT:
-                await self._tell(alert)
-        self._read_at = at
+                is_done &= await self._tell(alert)
+        if is_done:
+            self._read_at = at
 
-    async def _tell(self, alert: Mapping[str, Any]) -> None:
-        """Push one message to every device, unless another node has it, from where it was left."""
+    async def _tell(self, alert: Mapping[str, Any]) -> bool:
+        """Push one message to every device, unless another living node has it, from where it was left; is it done?"""
         name = _name(alert["identifier"])
         try:
             version, noted = await self._ledger.read_record(TOLD, name)
         except NotFound:
             version, noted = 0, {"node": self._node, "after": "", "is_done": False}
-        if noted["is_done"] or noted["node"] != self._node:
-            return
+        if noted["is_done"]:
+            return True
+        is_ours = noted["node"] == self._node
+        if not is_ours and noted["node"] in await self._ledger.living():
+            return False
         try:
-            if not version:
-                version = await self._ledger.save_record(TOLD, name, 0, noted, None)
-        except StaleHash:
-            return
+            if not version or not is_ours:
+                noted = {**noted, "node": self._node}
+                version = await self._ledger.save_record(TOLD, name, version, noted, None)
+            await self._push(alert, name, version, noted)
+        except StaleHash:  # another node was faster, or took it over while this one slept through its lease
+            return False
+        return True
+
+    async def _push(self, alert: Mapping[str, Any], name: str, version: int, noted: Mapping[str, Any]) -> None:
+        """Raises StaleHash once it is another node's."""
         devices = [(k, body) for k, _, body in await self._ledger.records(DEVICES) if k > noted["after"]]
         later: list[tuple[str, Mapping[str, Any]]] = []
         for start in range(0, len(devices), AT_ONCE):
             some = devices[start : start + AT_ONCE]
             later += await self._batch(alert, some)
-            note = {**noted, "after": some[-1][0]}
-            version = await self._ledger.save_record(TOLD, name, version, note, None)
+            noted = {**noted, "after": some[-1][0]}
+            version = await self._ledger.save_record(TOLD, name, version, noted, None)
         for wait_s in RETRY_S:
             if not later:
                 break

@@ -1,7 +1,8 @@
 """One delivery for each channel and batch of its audience is written down, in one transaction with the alert, before any is sent.
 
 The first of every channel goes with the alert itself; the rest of a bulk follows, at most 500 a transaction, behind everything
-urgent. Whatever was written down will be sent, also when the node dies right after.
+urgent. Whatever was written down will be sent, also when the node dies right after; what was not yet, is written down by the same
+node when it is back, or by any other once its lease has run out.
 
 Whom a message goes to before the public (facilities that must act first) stands at the head of that first transaction, and so
 at the head of every channel's queue.
@@ -19,7 +20,7 @@ from typing import Any, Protocol
 
 from dispatcher import cap
 from dispatcher.channel import Channel, priority_of
-from dispatcher.errors import StorageFull
+from dispatcher.errors import NotFound, StorageFull
 from dispatcher.ledger import Event, IssuedAlert, Ledger, NewDelivery
 from dispatcher.log import logger
 from dispatcher.model.alert import Alert
@@ -31,6 +32,8 @@ from dispatcher.model.rendering import Rendering
 CLOCK = "clock"
 """The lane of parked timers: a delivery to nobody, due when an alert's time runs out."""
 BULK = 500
+TURN = "turn"
+"""A record of each message whose rest was taken over: by which node; its version is how often."""
 
 log = logger(__name__)
 
@@ -128,7 +131,7 @@ async def dispatch(
         draft=(draft.identifier, draft.version, body),
     )
     try:
-        await _finish(alert.identifier, rest, supersedes, ledger)
+        await _finish(alert.identifier, rest, supersedes, ledger, turn=0)
     except StorageFull as full:
         log.warning("ledger.retrying", reason=type(full).__name__)
 
@@ -141,8 +144,11 @@ async def resume(
     ledger: Ledger,
     *,
     chain: Sequence[IssuedAlert],
+    turn: int,
 ) -> None:
-    """What `dispatch` left undone because the node stopped or the disk was full. Who was addressed already is left alone.
+    """What `dispatch` left undone because a node stopped or the disk was full. Who was addressed already is left alone.
+
+    `turn`: how often it has changed hands (TURN); once it changes again, the rest is another's to write.
 
     Raises:
         StorageFull: some of it may have been written.
@@ -154,24 +160,46 @@ async def resume(
         # There are no more batches than addresses, so these numbers are new.
         rest.append(_batches(alert, renderings[kind], members, channels[kind], number=len(addressed)))
     supersedes = [a.identifier for a in chain if a.state in {State.DISPATCHING, State.LIVE}]
-    await _finish(alert.identifier, rest, supersedes, ledger)
+    await _finish(alert.identifier, rest, supersedes, ledger, turn=turn)
 
 
 async def _finish(
-    identifier: str, rest: Sequence[AsyncIterator[NewDelivery]], supersedes: Sequence[str], ledger: Ledger
+    identifier: str,
+    rest: Sequence[AsyncIterator[NewDelivery]],
+    supersedes: Sequence[str],
+    ledger: Ledger,
+    *,
+    turn: int,
 ) -> None:
     for batches in rest:
-        more: list[NewDelivery] = []
-        async for delivery in batches:
-            more.append(delivery)
-            if len(more) == BULK:
-                await ledger.add_deliveries(more)
-                more = []
-        if more:
+        async for more in _parts(batches):
+            # A node that slept through its lease would write to those again to whom its successor has written.
+            if await _turn_of(identifier, ledger) != turn:
+                return
             await ledger.add_deliveries(more)
+    if await _turn_of(identifier, ledger) != turn:
+        return
     await ledger.finish_alert(identifier, State.LIVE, Event("alert.live", identifier))
     for earlier in supersedes:
         await ledger.finish_alert(earlier, State.ENDED, Event("alert.ended", earlier, {"because": identifier}))
+
+
+async def _parts(batches: AsyncIterator[NewDelivery]) -> AsyncIterator[list[NewDelivery]]:
+    more: list[NewDelivery] = []
+    async for delivery in batches:
+        more.append(delivery)
+        if len(more) == BULK:
+            yield more
+            more = []
+    if more:
+        yield more
+
+
+async def _turn_of(identifier: str, ledger: Ledger) -> int:
+    try:
+        return (await ledger.read_record(TURN, identifier))[0]
+    except NotFound:
+        return 0
 
 
 async def _without(addressed: Collection[str], members: AsyncIterator[Destination]) -> AsyncIterator[Destination]:

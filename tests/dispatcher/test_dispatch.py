@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import yaml
 
 from config.site import bind_site
@@ -13,14 +14,18 @@ from dispatcher import cap
 from dispatcher.ledger import Event, IssuedAlert, NewDelivery
 from dispatcher.model.audience import Destination
 from dispatcher.model.delivery import Priority
-from dispatcher.model.draft import State, Verb
+from dispatcher.model.draft import Draft, State, Verb
 from dispatcher.model.mode import Drill
 from dispatcher.node import kinds, running
 from dispatcher.steps.accept import Typed, accept
+from dispatcher.steps.dispatch import TURN, resume
 from drills.world.ports import free_port
 from tests.samples import evacuation_order
 from tests.servers.console import until
+from tests.servers.postgres import postgres
 from tests.servers.seats import APPROVER, ORDER, WRITER, seats
+
+__all__ = ["postgres"]
 
 
 def site(folder: Path, **channels):
@@ -148,6 +153,52 @@ async def test_a_message_that_was_begun_and_not_ended_is_written_down_to_its_end
             assert len(addressed) == len(set(addressed)) == 1200
             assert [d.address async for d in ledger.destinations("order-1", "website")]
             assert await ledger.verify() == []
+
+
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+async def test_a_bulk_whose_node_never_returns_is_written_down_by_another(engine, tmp_path, request):
+    """The rest of it belonged to nobody: who was not among the first addresses never heard of the order."""
+    addresses = tmp_path / "subscribers.csv"
+    rows = "".join(f"s{n}@example.jp,132040301,ja\n" for n in range(1200))
+    addresses.write_text("address,quarters,language\n" + rows, "utf-8")
+    dsn = None if engine == "sqlite" else request.getfixturevalue("postgres").database()
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        described = replace(site(tmp_path, email_list=mail(addresses, silent.getsockname()[1])), ledger=dsn)
+        async with running(replace(described, node="east")) as node:
+            await _begun(node)
+        async with running(replace(described, node="west")) as node:
+            ledger = node.ledger
+            await until(lambda: _is_live(ledger), "the order is live")
+            addressed = [d.address async for d in ledger.destinations("order-1", "email_list")]
+            assert len(addressed) == len(set(addressed)) == 1200
+            told = [r.event.facts["from"] for r in await ledger.story("order-1") if r.event.name == "alert.taken-over"]
+            assert told == ["east"]
+            assert await ledger.verify() == []
+
+
+async def test_a_living_nodes_bulk_is_left_to_it_and_one_that_was_taken_over_stops_writing(tmp_path, postgres):
+    """Both would address the same people in batches of their own, and many would get every mail twice."""
+    addresses = tmp_path / "subscribers.csv"
+    rows = "".join(f"s{n}@example.jp,132040301,ja\n" for n in range(1200))
+    addresses.write_text("address,quarters,language\n" + rows, "utf-8")
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        described = replace(
+            site(tmp_path, email_list=mail(addresses, silent.getsockname()[1])), ledger=postgres.database(), node="east"
+        )
+        async with running(described) as node:
+            ledger, path = node.ledger, node.path
+            path.dispatching.add("order-1")  # as while it writes
+            await _begun(node)
+            west = replace(path, dispatching=set())
+            await west.resume("west")
+            assert (await ledger.alert("order-1")).state == State.DISPATCHING
+            before = [d.address async for d in ledger.destinations("order-1", "email_list")]
+            await ledger.save_record(TURN, "order-1", 0, {"node": "west"}, Event("alert.taken-over", "order-1"))
+            prepared = await path.prepare(Draft.from_body(*await ledger.draft("order-1")), path.clock.now())
+            audiences, renderings = prepared.audiences, prepared.renderings
+            await resume(prepared.alert, audiences, renderings, path.channels, ledger, chain=(), turn=0)
+            assert [d.address async for d in ledger.destinations("order-1", "email_list")] == before
+            assert (await ledger.alert("order-1")).state == State.DISPATCHING
 
 
 async def test_what_was_superseded_while_it_was_written_down_does_not_become_live(tmp_path):

@@ -174,6 +174,10 @@ _SAID: Mapping[str, Telling] = MappingProxyType(
         ),
         "alert.issued": lambda f, t, _: t(f"承認して{_verb(f, t)}した", f"approved: {_verb(f, t)}"),
         "alert.live": lambda _f, t, _: t("すべての宛先が書き出された", "every delivery is written down"),
+        "alert.taken-over": lambda f, t, _: t(
+            f"節点 {f.get('from', '')} が止まり、ほかの節点が続きを書き出す",
+            f"node {f.get('from', '')} is gone, another writes the rest down",
+        ),
         "alert.ended": lambda f, t, _: t("終わった", "ended") + _because(f, t),
         "outcomes.told": lambda f, t, title: t(
             f"{title(str(f.get('channel', '')))}：媒体の返事を記録",

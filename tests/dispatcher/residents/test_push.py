@@ -21,10 +21,15 @@ from dispatcher.errors import InvalidInput
 from dispatcher.ledgers import open_ledger
 from dispatcher.listening import listening
 from dispatcher.model.mode import Drill
-from dispatcher.residents.push import DEVICES, Push
+from dispatcher.residents.push import DEVICES, TOLD, Push, _name
 from dispatcher.residents.webpush import PublicNames, Sender, device, is_public
+from tests.contracts.ledger_contract import Sender as Attempts
+from tests.contracts.ledger_contract import sending
 from tests.samples import evacuation_order, retraction
+from tests.servers.postgres import postgres
 from tests.servers.push_service import Phone, push_service, text
+
+__all__ = ["postgres"]
 
 PEM = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 ORDER = evacuation_order(Drill, sent=SystemClock().now().replace(microsecond=0))
@@ -45,8 +50,11 @@ class Site:
 
 
 @asynccontextmanager
-async def node(folder: Path, name: str = "a") -> AsyncIterator[tuple[str, aiohttp.ClientSession, Push]]:
-    async with open_ledger(f"sqlite:///{folder / 'todoke.db'}", mode=Drill, node=name, clock=CLOCK) as ledger:
+async def node(
+    folder: Path, name: str = "a", dsn: str | None = None
+) -> AsyncIterator[tuple[str, aiohttp.ClientSession, Push]]:
+    where = dsn or f"sqlite:///{folder / 'todoke.db'}"
+    async with open_ledger(where, mode=Drill, node=name, clock=CLOCK) as ledger:
         sender = Sender(PEM, "mailto:bousai@example.jp", CLOCK)
         push = Push(ledger, CLOCK, sender, folder / "site", name, is_loopback_fine=True)
         doors = residents.application(push.routes, None)
@@ -177,3 +185,33 @@ def test_the_site_file_says_what_is_wrong_with_key_and_contact():
     wrong = Settings(key=Secret("x"), contact="bousai")
     assert [where for where, _ in wrong.problems()] == ["contact", "key"]
     assert not list(Settings(key=Secret(PEM), contact="mailto:bousai@example.jp").problems())
+
+
+async def test_what_a_node_was_pushing_when_it_died_is_pushed_by_another(tmp_path: Path):
+    """The rest of the devices belonged to nobody: half the town was never rung."""
+    site = Site(tmp_path)
+    async with push_service() as service:
+        phone, subscription = service.phone()
+        async with node(tmp_path, "east") as (url, session, push):
+            assert await post(session, f"{url}/push/subscribe", subscription) == 200
+            begun = {"node": "east", "after": "", "is_done": False}
+            await push._ledger.save_record(TOLD, _name(ORDER.identifier), 0, begun, None)
+        site.publish(ORDER)
+        async with node(tmp_path, "west"):
+            await until(phone, 1)
+
+
+async def test_two_nodes_push_once_and_the_one_that_waits_goes_on_when_the_other_is_dead(tmp_path: Path, postgres):
+    """It looked once, saw that another was at it, and never again."""
+    site, dsn = Site(tmp_path), postgres.database()
+    async with push_service() as service, node(tmp_path, "west", dsn) as (url, session, push):
+        phone, subscription = service.phone()
+        assert await post(session, f"{url}/push/subscribe", subscription) == 200
+        async with open_ledger(dsn, mode=Drill, node="east", clock=CLOCK) as east, sending(east, Attempts()):
+            begun = {"node": "east", "after": "", "is_done": False}
+            await east.save_record(TOLD, _name(ORDER.identifier), 0, begun, None)
+            site.publish(ORDER)
+            for _ in range(3):
+                await push._look()
+            assert not phone.shown
+        await until(phone, 1)
