@@ -50,6 +50,8 @@ _OF_THEMSELVES = _LIVING_IN.format("own", _STILL, _WANTS)
 _COUNT = "SELECT count(DISTINCT address) "
 _MEMBERS = "SELECT DISTINCT address {} AND address > :after ORDER BY address LIMIT :limit"
 _AMONG = "address IN (SELECT value FROM json_each(:addresses))"
+_NO_MORE = """SELECT address FROM own.gone WHERE address IN (SELECT value FROM json_each(:addresses))
+ UNION SELECT address FROM own.given_back WHERE address IN (SELECT value FROM json_each(:addresses)) AND until > :now"""
 _LANGUAGES = f"""SELECT address, language FROM main.subscriber AS l WHERE {_AMONG} AND {_STILL}
  UNION ALL SELECT address, language FROM own.subscriber AS l WHERE {_AMONG} AND {_STILL}"""  # noqa: S608 - constants alone
 
@@ -98,6 +100,12 @@ class Register:
         asked = {"addresses": json.dumps(addresses), "now": self._now().isoformat()}
         with self._open() as open_:
             return dict(open_.execute(_LANGUAGES, asked).fetchall())
+
+    def no_more(self, addresses: Sequence[str]) -> frozenset[str]:
+        """Those of them who left, or whose mail comes back."""
+        asked = {"addresses": json.dumps(addresses), "now": self._now().isoformat()}
+        with self._open() as open_:
+            return frozenset(row[0] for row in open_.execute(_NO_MORE, asked))
 
     def entry(self, address: str) -> Subscriber | None:
         """What is known of somebody; None of whoever is not on the list or left it."""

@@ -362,6 +362,13 @@ async def test_who_left_stays_out_when_the_file_changes(rig):
     assert to[0].address not in now
 
 
+async def test_who_signed_up_at_another_node_gets_the_mail_that_was_addressed_to_them(rig):
+    """Whichever node of a ledger took their delivery said that they had left, and they never heard of the order."""
+    told = await send(rig, [Destination("elsewhere@example.jp")])
+    assert told["elsewhere@example.jp"].outcome is Outcome.TAKEN
+    assert [mail.recipients[0] for mail in rig.world.mails] == ["elsewhere@example.jp"]
+
+
 # -- settings -------------------------------------------------------------------------------------------------------
 
 
