@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
-from config.ladders import Ladder, Whom
+from config.ladders import Kind, Ladder, Whom
 from dispatcher.campaigns import ROWS, SILENT, Asked, Campaign, Campaigns, Climbing, Codes, NewAsked, Wanted
 from dispatcher.channel import Channel, Recipient, Tell
 from dispatcher.clock import Clock
@@ -113,12 +113,15 @@ class Asking(Generic[M]):
         places = [Place.read(destination.address) for destination in claim.destinations]
         rows = {row.id: row for row in await self.campaigns.rows(campaign.id, [place.person for place in places])}
         channel = self.channels[claim.channel]
+        busy = await self._busy(body, keys)
         recipients: list[Recipient] = []
         asked: dict[str, tuple[Place, Asked, Case]] = {}
         for place in places:
             row = rows.get(place.person)
             # A visit list is no reason not to ask: who is unreachable by one medium may be by another.
             if row is None or not (row.is_silent or row.progress == Progress.UNREACHABLE) or row.round != place.round:
+                continue
+            if row.codes.quarter in busy:
                 continue
             case = Case.read(keys.open(row.sealed, row.id))
             recipients.append(self._recipient(keys, place, case.contacts[place.contact]))
@@ -168,7 +171,17 @@ class Asking(Generic[M]):
     async def _climb(self, campaign: Campaign, body: Round, keys: Keys, number: int, name: str, rung: int) -> None:
         wanted = Wanted(progress=SILENT, ladder=name, round=number, below_rung=rung)
         async for some in _parts(self.campaigns.each(campaign.id, wanted)):
-            await self._up(campaign, body, keys, name, number, rung, some)
+            busy = await self._busy(body, keys)
+            if still := [row for row in some if row.codes.quarter not in busy]:
+                await self._up(campaign, body, keys, name, number, rung, still)
+
+    async def _busy(self, body: Round, keys: Keys) -> set[str]:
+        """Codes of quarters where the daily touch pauses: people there are asked whether they are safe, and not two things at once."""
+        if body.kind != Kind.WATCH:
+            return set()
+        others = [Round.of(one) for one in await self.campaigns.all()]
+        open_ = [other for other in others if other.is_open and other.kind == Kind.SAFETY]
+        return {keys.code("quarter", quarter) for other in open_ for quarter in other.quarters}
 
     async def _up(
         self,
@@ -199,14 +212,18 @@ class Asking(Generic[M]):
         progress = Progress.REMINDED if own else Progress.ESCALATED
         if is_last and is_lost:
             progress = Progress.UNREACHABLE
+        # Who may be asked in the place of another has a link from now on: a refusal comes when nobody climbs.
+        may_be = {
+            id_: [Place(id_, number, rung, i) for i in on_rung(ladder, rung, cases[id_].contacts)] for id_ in going
+        }
         tokens = {
             hashed(keys.token(place.person, link_name(contact, place.contact))): (
                 place.person,
                 SOURCES[contact.whom].value,
             )
-            for place, contact in self._asked(cases, places)
+            for place, contact in self._asked(cases, may_be)
         }
-        tokens |= await self._buttons(keys, self._asked(cases, places) if not own else ())
+        tokens |= await self._buttons(keys, self._asked(cases, may_be) if not own else ())
         climbing = Climbing(number, rung, progress, going, holders, tokens)
         if going:
             deliveries = self._deliveries(campaign.id, body, name, rung, number, self._asked(cases, places))
@@ -248,12 +265,21 @@ class Asking(Generic[M]):
         for place, contact in asked:
             if contact.channel == TERMINAL:
                 number = 0
-                while (button := hashed(keys.button(contact.address, number))) in tokens or (
-                    await self.campaigns.by_token(button)
-                ):
+                while (at := await self._at(button := hashed(keys.button(contact.address, number)), tokens)) not in {
+                    None,
+                    place.person,
+                }:
                     number += 1
-                tokens[button] = (place.person, SOURCES[contact.whom].value)
+                if at is None:
+                    tokens[button] = (place.person, SOURCES[contact.whom].value)
         return tokens
+
+    async def _at(self, button: str, new: Mapping[str, tuple[str, str]]) -> str | None:
+        """Who stands at this place of a terminal; None: nobody does yet."""
+        if button in new:
+            return new[button][0]
+        kept = await self.campaigns.by_token(button)
+        return kept[0].id if kept else None
 
     def _deliveries(
         self, campaign: str, body: Round, name: str, rung: int, number: int, asked: Iterable[tuple[Place, Contact]]
@@ -355,12 +381,13 @@ class Asking(Generic[M]):
         ladder = self.ladders[name]
         rung, places = first_on(ladder, case.contacts)
         theirs = [(Place(id_, 1, rung, i), case.contacts[i]) for i in places]
+        may_be = [(i, case.contacts[i]) for i in on_rung(ladder, rung, case.contacts)]
         tokens = {
-            hashed(keys.token(id_, link_name(contact, place.contact))): SOURCES[contact.whom].value
-            for place, contact in theirs
+            hashed(keys.token(id_, name)): SOURCES[contact.whom].value
+            for name, contact in {link_name(contact, i): contact for i, contact in may_be}.items()
         }
         buttons = {c.address: SOURCES[Whom.SELF] for c in case.contacts if c.channel == TERMINAL and c.whom in OWN}
-        for _, contact in theirs:
+        for _, contact in may_be:
             if contact.channel == TERMINAL:
                 buttons.setdefault(contact.address, SOURCES[contact.whom])
         for tid, source in buttons.items():

@@ -145,7 +145,7 @@ class Hearing(Generic[M]):
             found.append(one)
         # A terminal's clock may be wrong, but the question that it answers says in which round it was pressed.
         at = max(min(heard.at, self.clock.now()), body.rounds[number - 1].at)
-        is_alone = len(found) == 1
+        is_alone = len({row.id for row, _ in found}) == 1
         for row, whose in found:
             # At a terminal of several people whoever pressed speaks for the household. Whether they saw each of it nobody
             # knows: their "ok" takes nobody's call for help away.

@@ -247,6 +247,36 @@ async def test_the_households_terminal_answers_for_who_has_no_medium_of_their_ow
         assert (await one(asks, campaign)).answer is Answer.HELP
 
 
+async def test_whoever_is_asked_in_the_place_of_a_refused_contact_has_a_link_that_answers(loop, world):
+    world.answers["gone@example.jp"] = "550 5.1.1 no such mailbox"
+    relatives = mails(Whom.RELATIVE, "gone@example.jp", "aunt@example.jp")
+    async with loop(case(1, *mails(Whom.SELF, "p1@example.jp"), *relatives), case(2, *relatives)) as asks:
+        campaign = await begun(asks, 2)
+        asks.clock.leap(31)
+        asks.ledger.wake()
+        await until(lambda: len([m for m in world.mails if m.recipients == ("aunt@example.jp",)]) == 2)
+        await say(asks, campaign, Answer.HELP, "住民0001", "relative.2")
+        await say(asks, campaign, Answer.HELP, "住民0002", "relative.1")
+        assert await to_visit(asks, campaign) == {"住民0001", "住民0002"}
+
+
+async def test_a_household_at_ones_own_terminal_makes_nobody_else_of_the_one_who_presses(loop):
+    at_home = [Contact(whom, "ip_terminal", "H0001") for whom in (Whom.SELF, Whom.HOUSEHOLD, Whom.HOUSEHOLD)]
+    async with loop(case(1, *mails(Whom.SELF, "p1@example.jp"), *at_home)) as asks:
+        campaign = await begun(asks, 1)
+        asks.clock.leap(31)
+        asks.ledger.wake()
+
+        async def is_household_asked():
+            return (await one(asks, campaign)).rung == 3
+
+        await until(is_household_asked)
+        await say(asks, campaign, Answer.HELP)
+        await asks.confirmation.hear([Heard(f"{campaign}/1.3", "ip_terminal", "H0001", Answer.OK, asks.clock.now())])
+        found = await one(asks, campaign)
+        assert (found.answer, found.is_conflict) == (Answer.OK, False)
+
+
 async def test_whoever_types_a_name_and_ok_calls_nobody_back(loop):
     async with loop(case(1), case(2)) as asks:
         campaign = await begun(asks, 2)
