@@ -19,7 +19,7 @@ from aiohttp import HttpVersion11, web
 
 from dispatcher.clock import Clock
 
-LOOK_S = 0.1
+LOOK_S = 0.05
 """How late a page may hear of a change; all that changes meanwhile is one hint."""
 KEEP_ALIVE_S = 20.0
 BEHIND_BYTES = 32_768
