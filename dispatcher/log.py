@@ -15,8 +15,6 @@ EVENTS: dict[str, frozenset[str]] = {
     name: frozenset(keys.split())
     for name, keys in {
         "node.started": "mode site",
-        "node.stopped": "",
-        "channel.opened": "channel",
         "channel.failed": "channel reason",
         "ledger.retrying": "reason",
         "ledger.reclaimed": "rows",
@@ -28,7 +26,6 @@ EVENTS: dict[str, frozenset[str]] = {
         "terminal.refused": "reason peer",
         "terminal.dropped": "reason",
         "terminal.register_kept": "reason",
-        "mail.refused": "code",
         "mail.undelivered": "reason",
         "mail.incoming_failed": "reason",
         "social.unlooked": "reason",

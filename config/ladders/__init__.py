@@ -64,8 +64,6 @@ class Rung:
     """So many contacts of each of them are tried at the same time, each on a medium of its own as far as there are any."""
     fallback: bool = True
     """Once a contact has refused for good, the next one is tried at once and not on the next rung."""
-    is_reminder: bool = False
-    """The same people once more."""
 
     def problems(self) -> Iterable[tuple[str, str]]:
         if not self.whom:

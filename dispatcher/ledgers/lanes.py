@@ -43,10 +43,6 @@ class Lane:
         self.open_until = now + self.limits.breaker_open_s
         return True
 
-    def close_breaker(self) -> None:
-        """Somebody can be reached again."""
-        self.heard(is_success=True, now=0.0)
-
     def room(self, now: float) -> int:
         """How many deliveries may start. After the breaker's pause one goes on trial."""
         if self.open_until > now:

@@ -12,7 +12,6 @@ import base64
 import hashlib
 import hmac
 import json
-import re
 import secrets
 import ssl
 from collections.abc import Mapping
@@ -42,7 +41,6 @@ KEYS_AGAIN_S = 60.0
 """An unknown key is asked for once in this time: whoever sends tokens with invented ones cannot drive us."""
 LEEWAY_S = 60
 MAX_AGE_S = 600
-_COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")
 FAILED = "市の認証基盤からの返事を受け入れられません。もう一度サインインしてください (the directory's answer is not accepted)"
 
 
