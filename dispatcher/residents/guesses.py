@@ -43,7 +43,8 @@ class Guesses:
     @asynccontextmanager
     async def turn(self, remote: str) -> AsyncIterator[None]:
         """At once, or after the others of an address that guesses."""
-        place = self._places.get(block(remote))
+        # While nobody guesses, and that is nearly always, an address need not even be read.
+        place = self._places.get(block(remote)) if self._places else None
         if place is None or self._left(place) < self._free:
             yield
             return
