@@ -1,12 +1,14 @@
 """Every sample loads, speaks of every kind of channel there is, and never shows a secret."""
 
+import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from config.site import effective, load_site
+from config.site import Site, effective, load_site
 from dispatcher.node import kinds
 
 SAMPLES = sorted(Path("config/samples").glob("*.yaml"))
@@ -23,6 +25,8 @@ def _secrets(monkeypatch):
         for name in (f"STATION_MITAKA_{mode}", f"MAIL_{mode}_LINKS", f"MAIL_{mode}_PASSWORD"):
             monkeypatch.setenv(name, "canary-never-printed")
         monkeypatch.setenv(f"FACILITIES_{mode}_LINKS", "canary-never-printed, of forty characters")
+    for name in ("DUTY_PASSWORD", "DIRECTORY_SECRET"):
+        monkeypatch.setenv(name, "canary-never-printed")
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
@@ -30,6 +34,26 @@ def test_a_sample_loads_and_has_a_block_for_every_kind(path):
     site = load_site(path, {kind: channel.Settings for kind, channel in kinds().items()})
     assert site.mode == path.stem
     assert site.channels.keys() == kinds().keys()
+
+
+def test_every_block_of_a_site_stands_in_a_sample_at_least_as_a_comment():
+    said = "".join(path.read_text("utf-8") for path in SAMPLES)
+    assert [f.name for f in fields(Site) if f.init and not re.search(rf"^(# )?{f.name}:", said, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_the_blocks_that_need_nothing_but_a_name_load_as_they_stand_in_the_comment(path, tmp_path):
+    blocks = re.compile(r"^# (?:duty|directory|drill_ends):.*\n(?:#   .*\n)*", re.MULTILINE)
+    text, count = blocks.subn(lambda block: re.sub("^# ", "", block[0], flags=re.MULTILINE), path.read_text("utf-8"))
+    assert count >= 2
+    for beside in path.parent.glob("*.csv"):
+        (tmp_path / beside.name).write_bytes(beside.read_bytes())
+        (tmp_path / beside.name).chmod(0o600)
+    (tmp_path / path.name).write_text(text, "utf-8")
+    site = load_site(tmp_path / path.name, {kind: channel.Settings for kind, channel in kinds().items()})
+    assert site.duty is not None
+    assert site.directory is not None
+    assert (site.drill_ends is not None) == (site.mode == "drill")
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
