@@ -3,7 +3,8 @@
     Draft ──prepare──▶ Prepared (alert, audiences, renderings, findings, hash)     steps accept, address, render, approve
           ──issue────▶ written down, in one transaction with its deliveries        step dispatch
     Claim ──attempt──▶ Attempted (taken, refused, deferred)                        steps render, send
-    what comes back    receipts and acknowledgements                               tracking/
+    Claim of a room ─▶ its own: questions, timers, what facilities get first       Room, tracking/
+    what comes back    receipts, acknowledgements, answers                         tracking/
 
 Everything before `issue` can be thrown away; everything after it survives kill -9. The rules of who may do what stand in
 staff/desk.py; how a medium is reached stands in channels/.

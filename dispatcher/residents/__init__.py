@@ -1,7 +1,10 @@
 """What residents reach over HTTP: the rooms that answer, and behind them the site's files, on one listener of its own.
 
-    /a/{token}, /report   answering            /m/…    registered mail
-    /k/{token}            a facility's 確認     the rest the site, prerendered (bulletin.py)
+    /a/{token}          their answer (reply.py)              /mail, /m/{token}   registered mail (registration.py)
+    /report             of somebody by name (report.py),     /s/{token}          a shelter says what it is (shelters.py)
+                        or whom to call (unasked.py)         /live               an open page follows (live.py)
+    /k/{token}          a facility's 確認 (acknowledge.py)    /push/…             a device is told (push.py, webpush.py)
+    all else            the site, prerendered (bulletin.py)
 
 A room gives its routes; what holds for all of them is done here once: small bodies, headers that let no token out, and an
 answer in words when something of ours fails, with 119 on it, because somebody may be in need of help just then.

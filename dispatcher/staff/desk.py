@@ -7,7 +7,8 @@ A rule that stands in a door can be walked around through another door; here it 
     notebook.py    saved areas, field reports, what was done by hand, forms half written
     reaching.py    facilities, and who has been reached by name
     asking.py      whether residents are asked      rounds.py   how many answered what      welfare.py   residents by name
-    shelters.py    what each shelter is now    mailing.py    the list of registered mail
+    rostering.py   the list of people who may be asked            interchange.py   PFIF, out and in
+    shelters.py    what each shelter is now                       mailing.py       the list of registered mail
     desk.py        who is asking, and what may go out now: 再送, media closed and opened, 停止中
 
 Source: design.md §3, §9; dispatcher/staff/rules.py is the table of who may do what.

@@ -1,6 +1,6 @@
 """What the residents' doors ask of the safety loop: look at a link, take an answer, take a report of somebody without a link.
 
-tracking/confirmation.py keeps this contract; the doors (residents/reply.py, residents/report.py, the stations' inlet) know no more
+tracking/confirmation/ keeps this contract; the doors (residents/reply.py, residents/report.py, the stations' inlet) know no more
 of the loop than this. Whatever is wrong with a token, guessed, expired or of another event, is one and the same None, found by
 one look at the ledger: nothing can be learned from an answer, nor from how long it takes.
 
