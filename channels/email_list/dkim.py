@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 LEAST_RSA_BITS = 1024
+GOOD_RSA_BITS = 2048
+"""RFC 8301 §3.2: signers SHOULD use keys of at least so many."""
 _PREHASHED = Prehashed(hashes.SHA256())
 _SPACE = re.compile(rb"[ \t]+")
 _FOLD = "\r\n\t"
@@ -58,6 +60,11 @@ class Key:
         elif not isinstance(private, Ed25519PrivateKey):
             raise NoKey("RSA and Ed25519 are accepted")
         return cls(selector, domain, private)
+
+    @property
+    def bits(self) -> int:
+        """Of an RSA key; an Ed25519 key, which has one length only, counts as a good one."""
+        return self.private.key_size if isinstance(self.private, RSAPrivateKey) else GOOD_RSA_BITS
 
     @cached_property
     def algorithm(self) -> str:

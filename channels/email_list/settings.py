@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from channels.email_list.dkim import Key, NoKey
+from channels.email_list.dkim import GOOD_RSA_BITS, Key, NoKey
 from channels.email_list.letter import BOUNCE_ADDS
 from channels.email_list.relay import Tls
 from channels.email_list.subscribers import BadSubscribers, is_address, read
@@ -171,6 +171,29 @@ class Settings:
                 pass
         except BadSubscribers as wrong:
             yield from (("subscribers", problem) for problem in wrong.problems)
+
+    def doubts(self, *, is_shared: bool) -> Iterable[tuple[str, str, str]]:
+        """Field, what is doubtful, what helps. `is_shared`: other nodes may have the same ledger."""
+        for key in self.dkim:
+            bits = key.signing().bits
+            if bits < GOOD_RSA_BITS:
+                words = (
+                    f"{key.selector}: RSA {bits} ビットの署名を信じない受け手があります (some receivers distrust it)"
+                )
+                yield "dkim", words, "openssl genrsa 2048"
+        if self.subscribers.stat().st_mode & 0o007:
+            words = f"{self.subscribers} をだれでも読めます (anybody on this machine may read the addresses)"
+            yield "subscribers", words, f"chmod o= {self.subscribers}"
+        if is_shared:
+            words = (
+                "登録・配信停止・戻りの記録は、この節点のフォルダにだけあります。ほかの節点は知りません "
+                "(who signed up, left or bounced is known to this node alone)"
+            )
+            to_do = (
+                "/mail・unsubscribe・incoming は一つの節点へ渡し、その state_dir の控えをとってください "
+                "(route them to one node, and keep copies of its state_dir: another can go on with them)"
+            )
+            yield "register", words, to_do
 
     def _problems_of_the_letter(self) -> Iterable[tuple[str, str]]:
         if not is_address(self.sender):

@@ -56,8 +56,12 @@ def _backup(args: argparse.Namespace) -> int:
     lines += [f"  入れていません (left out): {path}" for path in manifest.left_out]
     lines += [f"✕ {line}" for line in wrong]
     lines.append(
-        "▲ 台帳には宛先と、職員の二要素の元が入っています。鍵と同じように守ってください "
-        "(the ledger holds addresses and what staff sign in with: guard it like a key)"
+        "▲ 台帳には宛先、プッシュ通知を頼んだ端末、職員の二要素の元が、フォルダには登録メールの名簿が入っています。"
+        "鍵と同じように守ってください "
+        "(addresses, devices that asked for pushes, what staff sign in with, and who signed up for mail: guard it like a key)"
+    )
+    lines.append(
+        "● 名簿は safety.key で封をしたまま、安否確認の鍵は入れません (the roster is sealed; no campaign's key is in any backup)"
     )
     shown(args, {"file": str(args.to), "manifest": asdict(manifest), "wrong": list(wrong)}, lines)
     return FAILED if wrong else DONE

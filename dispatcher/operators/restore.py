@@ -65,7 +65,7 @@ def _restore(args: argparse.Namespace) -> int:
         aside = asyncio.run(place(head, files[LEDGER[manifest.engine]], placings, stamp))
     say.complain("台帳を確かめています (auditing the ledger)")
     try:
-        since = asyncio.run(_witness(head, manifest, args.file, before))
+        since, unreadable = asyncio.run(_witness(head, manifest, args.file, before))
     except Refused:
         say.complain(f"前のものはここに残っています (what stood here before is kept): {', '.join(aside) or '-'}")
         raise
@@ -83,6 +83,11 @@ def _restore(args: argparse.Namespace) -> int:
             "▲ 控えのあとに出したものが台帳にありません。媒体には出たままです (published since the backup, unknown to the "
             f"restored ledger): {', '.join(since)}"
         )
+    if unreadable:
+        lines.append(
+            "▲ 次の安否確認は、だれに尋ねたかも答えも、もう読めません。鍵はどの控えにもありません。続くなら尋ね直してください "
+            f"(their keys are in no backup: nobody reads whom they asked and what was said; ask anew): {', '.join(unreadable)}"
+        )
     lines += [f"▲ 控えに入っていません (not in the backup): {name}" for name in manifest.left_out]
     shown(
         args,
@@ -91,6 +96,7 @@ def _restore(args: argparse.Namespace) -> int:
             "kept_beside": aside,
             "open_deliveries": manifest.open_deliveries,
             "published_since": since,
+            "unreadable_campaigns": unreadable,
         },
         lines,
     )
@@ -153,10 +159,10 @@ def _is_there(connection: Any) -> bool:
     return version_of(connection) is not None
 
 
-async def _witness(head: Head, manifest: Manifest, file: Path, before: AbstractSet[str]) -> list[str]:
+async def _witness(head: Head, manifest: Manifest, file: Path, before: AbstractSet[str]) -> tuple[list[str], list[str]]:
     """The ledger is what the manifest says, and its next event says where it came from.
 
-    Returns the alerts of the ledger that stood here `before` and that this one does not know.
+    Returns the alerts of the ledger that stood here `before` and that this one does not know, and the campaigns without a key.
     """
     _as_it_was(manifest, await look(head.dsn, facts_of))
     facts = {"made_at": manifest.made_at, "node": manifest.node, "file": file.name}
@@ -164,7 +170,8 @@ async def _witness(head: Head, manifest: Manifest, file: Path, before: AbstractS
         await ledger.append(Event("ledger.restored", "", facts))
         if wrong := await ledger.verify():
             raise Refused("\n".join(wrong[:50]))
-        return sorted(before - {alert.identifier for alert in await ledger.alerts()})
+        since = sorted(before - {alert.identifier for alert in await ledger.alerts()})
+        return since, sorted(campaign.id for campaign in await ledger.campaigns.all() if not campaign.is_destroyed)
 
 
 async def _issued(dsn: str) -> AbstractSet[str]:

@@ -17,7 +17,7 @@ from config.site import Site
 from dispatcher.clock import SystemClock
 from dispatcher.errors import ConfigError
 from dispatcher.operators.command import DONE, PARTLY, answering, command, shown, site_of
-from dispatcher.operators.doctor import keys, machine, node
+from dispatcher.operators.doctor import keys, machine, node, people
 from dispatcher.operators.doctor.clocks import clocks
 from dispatcher.operators.doctor.finding import Finding, State, broken
 from dispatcher.operators.kept import Head, head_of
@@ -65,6 +65,9 @@ async def _of_site(site: Site, token_file: Path | None) -> Sequence[Finding]:
         *keys.permissions(site),
         keys.seal(site),
         *keys.ends(site, clock.now()),
+        *await people.rosters(site),
+        *people.facilities(site, clock.now()),
+        *people.doubts(site),
         *await asyncio.to_thread(node.channels, site, token_file, is_up=is_up),
     ]
 

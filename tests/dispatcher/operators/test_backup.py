@@ -141,6 +141,19 @@ async def test_on_an_empty_machine_the_site_file_out_of_the_archive_is_enough(ba
     assert modes[0] == modes[1], "a web server may still read it"
 
 
+async def test_a_restore_names_the_campaigns_that_nobody_can_read_any_more(either, tmp_path, capsys):
+    """Their keys are in no backup, and an operator who is not told waits for answers that never show."""
+    backup = tmp_path / "backup.tar"
+    async with either.up() as running:
+        campaigns = running.ledger.campaigns
+        await campaigns.open("safety-1", b"a sealed key of this campaign", {}, Event("safety.opened", "safety-1"), [])
+        assert await either.beside("backup", "--to", str(backup)) == 0
+        assert "no campaign's key" in capsys.readouterr().out
+    assert b"a sealed key of this campaign" not in backup.read_bytes()
+    assert await either.beside("restore", str(backup), "--replace", "-o", "json") == 0
+    assert json.loads(capsys.readouterr().out)["unreadable_campaigns"] == ["safety-1"]
+
+
 async def test_who_has_left_the_list_stays_out_after_a_restore(city_hall, capsys):
     with_mail(city_hall)
     async with city_hall.up() as node:
