@@ -26,6 +26,7 @@ from dispatcher.staff.seat import Seat
 from dispatcher.staff.sessions import Person, is_same
 from dispatcher.tracking.caring import Caring, Plan
 from dispatcher.tracking.release import Release, Releases
+from dispatcher.tracking.watching import Watch, time_of
 
 PROPOSED = "safety-proposal"
 """Kind of record: what waits for a second person."""
@@ -58,7 +59,7 @@ class Proposal:
 
     key: str
     act: str
-    """`ask` or `release`."""
+    """`ask`, `release` or `watch`."""
     by: str
     at: datetime
     about: str = ""
@@ -66,6 +67,8 @@ class Proposal:
     kind: str = ""
     reason: str = ""
     hours: int = 0
+    time: str = ""
+    """HH:MM of a standing watch."""
 
 
 def is_welfare(by: Person) -> bool:
@@ -141,6 +144,9 @@ class Asking(Seat[M]):
             self._require_going()
             await self._take_away(key, version, Event("safety.agreed", "", said))
             names = f"{waits.by}・{by.name}"
+            if waits.act == "watch":
+                await self._loop.watch(names, quarters=waits.quarters, at=waits.time)
+                return Went()
             return Went(await self._loop.start(names, about=waits.about, quarters=waits.quarters, kind=waits.kind))
 
     async def decline(self, by: Person, key: str) -> None:
@@ -169,6 +175,41 @@ class Asking(Seat[M]):
         async with self._acting(by, Act.END_ASKING, mode=mode):
             await self._require_open(campaign)
             await self._loop.close(by.name, campaign)
+
+    # -- 見守り ------------------------------------------------------------------------------------------------------
+
+    async def propose_watch(self, by: Person, *, quarters: Sequence[str], time: str) -> str:
+        """Ask for 「お元気ですか」 every day at this time, to those who agreed to it (the roster's cohort `watch`) and live there.
+
+        Raises:
+            InvalidInput: no quarter, an unknown one, no time from 06:00 to 11:00.
+        """
+        async with self._acting(by, Act.ASK):
+            findings: list[Finding] = []
+            where: Sequence[str] = ()
+            at = ""
+            try:
+                where = await self._where("", quarters, Kind.WATCH)
+            except InvalidInput as refused:
+                findings += refused.findings
+            try:
+                at = time_of(time)
+            except InvalidInput as refused:
+                findings += refused.findings
+            if findings:
+                raise InvalidInput(findings)
+            return await self._propose(by, "watch", {"quarters": list(where), "time": at})
+
+    async def end_watch(self, by: Person) -> None:
+        """At once, by one person: no day begins any more, and today's is over."""
+        async with self._acting(by, Act.END_ASKING):
+            await self._loop.unwatch(by.name)
+
+    async def standing_watch(self, by: Person) -> Watch | None:
+        """The standing watch that is on; None: none is."""
+        async with self._acting(by, Act.LOOK):
+            kept = await self.caring.watching() if self.caring is not None else None
+            return kept if kept and kept.is_on else None
 
     # -- 災対法49条の11第3項 --------------------------------------------------------------------------------------------
 
@@ -276,4 +317,5 @@ def _proposal(key: str, body: Mapping[str, Any]) -> Proposal:
         body.get("kind", ""),
         body.get("reason", ""),
         body.get("hours", 0),
+        body.get("time", ""),
     )

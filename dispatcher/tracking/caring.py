@@ -1,6 +1,6 @@
 """What the staff's desk asks of the safety loop: whom to ask, how far it has come, who needs somebody, what was heard.
 
-tracking/confirmation.py keeps this contract; staff/welfare.py alone calls it, because every rule of who may see whom stands there.
+tracking/confirmation/ keeps this contract; staff/{asking,rounds,welfare}.py alone call it, because every rule of who may see whom stands there.
 People come out of it unsealed. Nothing here is for a log, an event or an exception's text: names do not stand in a repr.
 
 Source: design.md §8 "Safety confirmation", "Privacy".
@@ -15,6 +15,7 @@ from dispatcher.campaigns import Campaign
 from dispatcher.ledger import Ledger
 from dispatcher.model.campaign import Answer, Progress, Reply
 from dispatcher.tracking.answering import Answering
+from dispatcher.tracking.watching import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,18 @@ class Caring(Protocol):
 
     async def close(self, by: str, campaign: str) -> None:
         """Nobody is asked any more; the key goes 30 days later."""
+        ...
+
+    async def watching(self) -> Watch | None:
+        """The standing 見守り, on or off; None where it was never on."""
+        ...
+
+    async def watch(self, by: str, *, quarters: Sequence[str], at: str) -> None:
+        """Ask those of the roster's cohort `watch` there every day at this time (HH:MM). Raises InvalidInput."""
+        ...
+
+    async def unwatch(self, by: str) -> None:
+        """No day begins any more, and today's is over."""
         ...
 
     async def campaigns(self) -> Sequence[Campaign]:

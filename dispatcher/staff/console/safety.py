@@ -52,11 +52,12 @@ async def _index(
         rounds=sorted(rounds, key=lambda o: (not o.is_open, -o.opened_at.timestamp())),
         waiting=await desk.proposed(by),
         release=await desk.release(by),
+        watch=await desk.standing_watch(by),
         living=[(a.identifier, console.path.city.say(a.facts["quarters"], language)) for a in living],
         quarters=[(code, q.names[language]) for code, q in console.path.city.quarters.items()],
-        posted={"reason": "", "hours": "", **(posted or {})},
+        posted={"reason": "", "hours": "", "time": "", **(posted or {})},
         findings=refused.findings if refused else (),
-        may={act.value: _may(request, act) for act in (Act.ASK, Act.AGREE, Act.RELEASE, Act.ROSTER)},
+        may={act.value: _may(request, act) for act in (Act.ASK, Act.AGREE, Act.RELEASE, Act.ROSTER, Act.END_ASKING)},
         name=by.name,
     )
 
@@ -181,8 +182,23 @@ async def release(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther("/safety#release")
 
 
+async def watch(request: web.Request) -> web.Response:
+    """見守り: asked for, every day at a time; or ended at once."""
+    console, by, typed = request.app[CONSOLE], sitting(request).person, await fields(request)
+    try:
+        if typed.get("_act") == "end":
+            await console.desk.end_watch(by)
+        else:
+            quarters = await all_of(request, "area")
+            await console.desk.propose_watch(by, quarters=quarters, time=typed.get("time", ""))
+    except InvalidInput as refused:
+        return await _index(request, posted=typed, refused=refused)
+    raise web.HTTPSeeOther("/safety#watch")
+
+
 ROUTES = (
     web.get("/safety", index),
+    web.post("/safety/watch", watch),
     web.post("/safety/begin", begin),
     web.post("/safety/waiting/{key}/{answer:yes|no}", agree),
     web.post("/safety/release", release),

@@ -27,6 +27,14 @@ RESIDENTS: Mapping[str, Telling] = {
     "safety.asked-again": lambda f, t, _: t(
         f"もう一度尋ねた（{f.get('round', '')}回目）", f"asked again, round {f.get('round', '')}"
     ),
+    "safety.watch-on": _always("毎日の見守りを始めた", "switched the daily touch on"),
+    "safety.watch-off": _always("毎日の見守りを止めた", "switched the daily touch off"),
+    "safety.watch-missed": _always(
+        "止まっていて見守りをしなかった日がある", "a day had no daily touch: nothing was running"
+    ),
+    "safety.watch-paused": _always(
+        "安否を尋ねているため見守りを休んだ", "the daily touch paused: people are asked about safety"
+    ),
     "safety.closed": _always("安否の確認を終えた", "ended a round of safety confirmation"),
     "safety.destroyed": _always("安否の名前と答えを読めなくした", "names and answers of a round were made unreadable"),
     "safety.emptied": _always("安否の行を消した", "the rows of a round were removed"),

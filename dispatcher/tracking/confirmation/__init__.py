@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any, Generic
 
 from config.city import City
@@ -38,6 +39,8 @@ from dispatcher.tracking.confirmation.matching import WHAT, due_after, matches
 from dispatcher.tracking.confirmation.round import ANSWERED_FOR, Round, priority_below
 from dispatcher.tracking.confirmation.round import Asked as OneAsking
 from dispatcher.tracking.confirmation.round import State as Stands
+from dispatcher.tracking.watching import LASTS, Watch, Watching, due_days
+from dispatcher.tracking.watching import WHAT as DAILY
 
 __all__ = ["ROOM", "Confirmation"]
 
@@ -83,6 +86,7 @@ class Confirmation(Generic[M]):
         self._asking: Asking[M] = Asking(
             mode, ledger, ledger.campaigns, asking_media, self._ladders, self._ring, clock, site_url, people
         )
+        self._watching = Watching(ledger, clock, ROOM)
         self._hearing: Hearing[M] = Hearing(mode, ledger.campaigns, self._ring, clock, self._reported)
 
     def over(self, ledger: Ledger) -> "Confirmation[M]":
@@ -105,6 +109,8 @@ class Confirmation(Generic[M]):
                 await self._end(claim.identifier, int(what.partition("/")[2] or 1))
             case what if what.partition("/")[0] == WHAT:
                 await self._match_by_itself(claim.identifier)
+            case what if what.partition("/")[0] == DAILY:
+                await self._begin_day(*what.split("/")[1:])
             case "destroy":
                 await self.destroy(claim.identifier)
             case _:
@@ -264,6 +270,63 @@ class Confirmation(Generic[M]):
 
     async def campaigns(self) -> Sequence[Campaign]:
         return await self._campaigns.all()
+
+    # -- 見守り (watching.py) ------------------------------------------------------------------------------------------
+
+    async def watching(self) -> Watch | None:
+        return await self._watching.kept()
+
+    async def watch(self, by: str, *, quarters: Sequence[str], at: str) -> None:
+        await self._meant("", quarters, Kind.WATCH.value)
+        await self._watching.switch_on(by, quarters, at)
+
+    async def unwatch(self, by: str) -> None:
+        await self._watching.switch_off(by)
+        for campaign in await self._campaigns.all():
+            if Round.of(campaign).day:
+                await self._close(campaign.id, by)
+
+    async def _begin_day(self, number: str, said: str) -> None:
+        """Begin the campaign of this day, but for quarters where people are asked whether they are safe."""
+        watch, day = await self._watching.kept(), date.fromisoformat(said)
+        if watch is None or not watch.is_on or watch.number != int(number):
+            return
+        missed, last = due_days(watch, day, self._clock.now())
+        campaign = f"watch-{last}"
+        following = watch.timer(ROOM, last + timedelta(days=1))
+        begun = {one.id: Round.of(one) for one in await self._campaigns.all()}
+        if campaign in begun:
+            missed = [each for each in missed if each != last]
+        await self._watching.missed(missed)
+        busy = {q for body in begun.values() if body.is_open and body.kind == Kind.SAFETY for q in body.quarters}
+        where = [quarter for quarter in watch.quarters if quarter not in busy]
+        if campaign in begun or last in missed:
+            await self._ledger.add_deliveries([following])
+        elif not where:
+            await self._ledger.append(Event("safety.watch-paused", "", {"day": str(last)}))
+            await self._ledger.add_deliveries([following])
+        else:
+            text, _ = await self._meant("", where, Kind.WATCH.value)
+            now = self._clock.now()
+            body = Round(
+                about="",
+                kind=Kind.WATCH.value,
+                status=self._mode.status,
+                priority=int(Priority.ROUTINE),
+                quarters=tuple(where),
+                said=text,
+                until=watch.on(last) + LASTS,
+                rounds=(OneAsking(at=now, quarters=()),),
+                day=str(last),
+            )
+            timers = [timer(campaign, body, "enrol/1", None), timer(campaign, body, "end", body.until), following]
+            event = Event("safety.opened", campaign, {"by": "", "about": "", "kind": Kind.WATCH.value})
+            with suppress(StaleHash):
+                await self._campaigns.open(campaign, self._ring.new(campaign), body.body(), event, timers)
+        self._ledger.wake()
+        watch = await self._watching.kept()
+        if watch is None or not watch.is_on:  # switched off meanwhile
+            await self.unwatch("")
 
     # -- staff: people -----------------------------------------------------------------------------------------------
 

@@ -60,6 +60,8 @@ class Round:
     facilities: tuple[str, ...] = ()
     """Those that there are among the asked."""
     closed_at: datetime | None = None
+    day: str = ""
+    """Of the standing watch (watching.py); "" for what somebody began."""
     counts: Mapping[str, tuple[int, int]] | None = None
     """What is left when the key is destroyed: least and most of each answer, and of `silent`."""
 
@@ -94,7 +96,8 @@ class Round:
     def again(self, at: datetime, quarters: Sequence[str]) -> "Round":
         """With one round more, of these quarters."""
         asked = Asked(at=at, quarters=tuple(quarters))
-        until = max(self.until, at + ANSWERED_FOR)
+        # A day of the watch ends before the next, however often it is asked.
+        until = self.until if self.day else max(self.until, at + ANSWERED_FOR)
         return replace(self, rounds=(*self.rounds, asked), until=until, is_enrolled=False)
 
     def due(self, number: int, ladder: Ladder, rung: int) -> datetime:
