@@ -16,6 +16,7 @@ import asyncio
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -151,7 +152,10 @@ class Asking(Generic[M]):
     ) -> None:
         """A contact refused for good: the next one is asked now; where this rung has none left, the next rung is climbed now."""
         ladder = self.ladders[row.codes.ladder]
-        following = instead(ladder, place.rung, case.contacts, place.contact)
+        if Whom.SUPPORTER in ladder.rungs[place.rung].whom:
+            following = await self._next_supporter(campaign.id, keys, ladder, place, row, case)
+        else:
+            following = instead(ladder, place.rung, case.contacts, place.contact)
         if following is not None:
             key = f"{place.round}/{row.codes.ladder}/{place.rung}/{row.id}.{following}"
             new = _delivery(
@@ -166,6 +170,25 @@ class Asking(Generic[M]):
             rung = next(later, len(ladder.rungs) - 1)
             await self._up(campaign, body, keys, row.codes.ladder, place.round, rung, [row], is_lost=True)
 
+    async def _next_supporter(
+        self, campaign: str, keys: Keys, ladder: Ladder, place: Place, row: Asked, case: Case
+    ) -> int | None:
+        """The contact of the next supporter who has room, and the case is theirs; None: there is none left."""
+        places: dict[int, str] = {i: str(replace(place, contact=i)) for i in on_rung(ladder, place.rung, case.contacts)}
+        refused = {str(place), *await self.ledger.refused(campaign, sorted(places.values()))}
+        held = await self.campaigns.open_cases(campaign)
+        for i, address in places.items():
+            holder = keys.code("holder", case.contacts[i].who or case.contacts[i].address)
+            # Whoever has the case may have a second address.
+            if address not in refused and (holder == row.holder or held.get(holder, 0) < ladder.most_cases):
+                facts = {"round": place.round, "ladder": row.codes.ladder, "rung": place.rung}
+                with suppress(StaleHash):  # an answer came in, or staff have taken it on
+                    await self.campaigns.mark(
+                        campaign, row.id, row.version, Event("safety.climbed", campaign, facts), holder=holder
+                    )
+                return i
+        return None
+
     # -- rungs -------------------------------------------------------------------------------------------------------
 
     async def _climb(self, campaign: Campaign, body: Round, keys: Keys, number: int, name: str, rung: int) -> None:
@@ -176,7 +199,7 @@ class Asking(Generic[M]):
                 await self._up(campaign, body, keys, name, number, rung, still)
 
     async def _busy(self, body: Round, keys: Keys) -> set[str]:
-        """Codes of quarters where the daily touch pauses: people there are asked whether they are safe, and not two things at once."""
+        """Codes of quarters where the daily touch pauses, because people there are asked whether they are safe."""
         if body.kind != Kind.WATCH:
             return set()
         others = [Round.of(one) for one in await self.campaigns.all()]
