@@ -97,7 +97,11 @@ CREATE TABLE asked (
     sealed {bytes} NOT NULL,
     PRIMARY KEY (campaign, id)
 )""",
-            "CREATE INDEX asked_round ON asked (campaign, ladder, round, rung, progress)",
+            """\
+CREATE INDEX asked_round ON asked (
+    campaign, ladder, round, rung, progress,
+    cohort, quarter, facility, restricted, standing, is_conflict, holder
+)""",
             """\
 CREATE TABLE links (
     hash TEXT NOT NULL,

@@ -266,7 +266,13 @@ asked = sa.Table(
     # Last, so that counting does not read past it.
     sa.Column("sealed", sa.LargeBinary, nullable=False),
 )
-sa.Index("asked_round", asked.c.campaign, asked.c.ladder, asked.c.round, asked.c.rung, asked.c.progress)
+COUNTED = (
+    *("ladder", "round", "rung", "progress"),
+    *("cohort", "quarter", "facility", "restricted", "standing", "is_conflict", "holder"),
+)
+"""By what people are counted: first what finds those who climb. The index has all of it and in this order, so that the board's
+figures are read off it; sorting 100,000 people for each look took six times as long."""
+sa.Index("asked_round", asked.c.campaign, *(asked.c[name] for name in COUNTED))
 
 links = sa.Table(
     "links",

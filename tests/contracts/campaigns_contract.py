@@ -227,6 +227,22 @@ class CampaignsContract(ABC):
             ("q2", "silent", "asked", False): 3,
         }
 
+    async def test_totals_tell_who_is_held_and_not_by_whom_nor_in_which_round(self, ledger: Ledger) -> None:
+        campaigns = await opened(ledger, 7)
+        again = Climbing(2, 0, "reasked", ["p00000", "p00003"], standing="silent")
+        assert await campaigns.climb(CAMPAIGN, again, [], said("safety.reasked")) == ["p00000", "p00003"]
+        await campaigns.mark(CAMPAIGN, "p00000", 2, said("safety.taken_on"), progress="asked", holder="h1")
+        await campaigns.mark(CAMPAIGN, "p00003", 2, said("safety.taken_on"), progress="asked", holder="h2")
+        await campaigns.mark(CAMPAIGN, "p00006", 1, said("safety.taken_on"), holder="h2")
+        totals = await campaigns.totals(CAMPAIGN)
+        assert {(c.codes.quarter, c.is_held): c.count for c in totals} == {
+            ("q0", True): 3,
+            ("q1", False): 2,
+            ("q2", False): 2,
+        }
+        assert len(totals) == 3, "one cell for all who stand alike"
+        assert await ledger.verify() == []
+
     # -- what was heard ----------------------------------------------------------------------------------------------
 
     async def test_a_reply_moves_its_person_and_the_same_one_twice_is_one(self, ledger: Ledger) -> None:

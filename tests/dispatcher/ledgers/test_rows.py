@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from dispatcher.ledger import NewDelivery
 from dispatcher.ledgers.alerts import delivery_rows
-from dispatcher.ledgers.chain import canonical
+from dispatcher.ledgers.asking import stands
+from dispatcher.ledgers.chain import canonical, sha256
 from dispatcher.model.audience import Destination
 from dispatcher.model.delivery import Priority
 
@@ -19,3 +20,9 @@ def test_destinations_are_written_as_the_one_json_text_of_their_value(people):
     )
     (row,) = delivery_rows([new])
     assert row["destinations"] == canonical(people)
+
+
+def test_what_is_equal_and_not_the_same_does_not_stand_alike() -> None:
+    assert len({stands("p00001", [value, "asked"]) for value in (1, True, 1.0, "1")}) == 4
+    assert stands("p00002", [1, "asked"]) != stands("p00001", [1, "asked"])
+    assert stands("p00001", [1, "asked"]) == sha256('["p00001",1,"asked"]')[:16]

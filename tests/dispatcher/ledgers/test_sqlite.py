@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.dialects.sqlite import dialect
 
 from dispatcher.clock import SystemClock
 from dispatcher.errors import ConfigError, Standby, StorageFull
 from dispatcher.ledgers import open_ledger
+from dispatcher.ledgers.asking import _TOTALS
 from dispatcher.model.mode import Drill
 from tests.contracts.campaigns_contract import CampaignsContract
 from tests.contracts.ledger_contract import (
@@ -120,6 +122,17 @@ class TestSqliteCampaigns(CampaignsContract):
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
         return File(tmp_path / "ledger.db")
+
+    async def test_the_figures_of_a_whole_city_are_read_off_an_index_without_sorting_its_people(
+        self, place: File
+    ) -> None:
+        statement = str(_TOTALS.compile(dialect=dialect())).replace("?", "'c1'")
+        async with place.open():
+            # (id, parent, unused, what): the inner look stands under the one that puts its cells together.
+            plan = place.read(f"EXPLAIN QUERY PLAN {statement}")
+        (inner,) = (step[0] for step in plan if step[3].startswith(("CO-ROUTINE", "MATERIALIZE")))
+        (people,) = (step[3] for step in plan if step[1] == inner)
+        assert people == "SEARCH asked USING COVERING INDEX asked_round (campaign=?)"
 
 
 @contextmanager
