@@ -182,6 +182,10 @@ class Figures:
     """Node → length of its chain."""
     commits: int
     """Transactions of this process since it opened the ledger."""
+    people: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """(kind of campaign, progress) → people of all campaigns whose key is there, rounded down to whole fives."""
+    devices: int = 0
+    """That asked to be pushed to."""
 
 
 class Ledger(ABC):

@@ -1,16 +1,18 @@
 """What operators measure, read off the ledger's own rows: nothing is counted a second time.
 
 Counting costs a walk over deliveries (≤ 500 destinations each) and tallies (a row an alert, channel and node), never over
-recipients.
+recipients; only a campaign's people are counted one by one, and never fewer than FEW are told.
 
 Source: design.md §4 "State is folded from the ledger".
 """
+
+from collections import Counter
 
 import sqlalchemy as sa
 
 from dispatcher.ledger import Figures
 from dispatcher.ledgers.dialect import Postgres, Sqlite
-from dispatcher.ledgers.schema import alerts, chains, deliveries, is_ready, nodes, tallies
+from dispatcher.ledgers.schema import alerts, asked, campaigns, chains, deliveries, is_ready, nodes, records, tallies
 from dispatcher.ledgers.transaction import COUNTS
 from dispatcher.model.delivery import DeliveryState
 
@@ -27,7 +29,20 @@ def figures(connection: sa.Connection, commits: int) -> Figures:
         leases_s={row.name: row.lease_until - now for row in connection.execute(sa.select(nodes))},
         events={row.node: row.length for row in connection.execute(sa.select(chains))},
         commits=commits,
+        people=_people(connection),
+        devices=connection.execute(_DEVICES).scalar_one(),
     )
+
+
+def _people(connection: sa.Connection) -> dict[tuple[str, str], int]:
+    counts = Counter[tuple[str, str]]()
+    for row in connection.execute(_PEOPLE):
+        counts[row.campaign.partition("-")[0], row.progress] += row.number
+    # Each by itself, so that no sum or difference of them shows a group of fewer than FEW.
+    return {name: number - number % FEW for name, number in counts.items()}
+
+
+FEW = 5
 
 
 _BY_STATE = sa.select(deliveries.c.channel, deliveries.c.state, sa.func.count().label("number")).group_by(
@@ -36,6 +51,13 @@ _BY_STATE = sa.select(deliveries.c.channel, deliveries.c.state, sa.func.count().
 _SUMS = sa.select(tallies.c.channel, *(sa.func.sum(tallies.c[name]).label(name) for name in COUNTS)).group_by(
     tallies.c.channel
 )
+_PEOPLE = (
+    sa.select(asked.c.campaign, asked.c.progress, sa.func.count().label("number"))
+    .join(campaigns, campaigns.c.id == asked.c.campaign)
+    .where(sa.not_(campaigns.c.is_destroyed))
+    .group_by(asked.c.campaign, asked.c.progress)
+)
+_DEVICES = sa.select(sa.func.count()).where(records.c.kind == "push")
 _OLDEST = (
     sa.select(sa.func.min(sa.func.coalesce(deliveries.c.due_at, alerts.c.issued_at)))
     .join(alerts, alerts.c.identifier == deliveries.c.identifier)

@@ -107,6 +107,15 @@ def _of_ledger(figures: Figures) -> Iterator[Metric]:
     events = CounterMetricFamily("todoke_ledger_events", "Events of a node's chain.", labels=("node",))
     for node, length in sorted(figures.events.items()):
         events.add_metric((node,), length)
+    people = GaugeMetricFamily(
+        "todoke_campaign_people",
+        "People of safety confirmations by where they stand, rounded down to whole fives.",
+        labels=("kind", "progress"),
+    )
+    for (kind, progress), number in sorted(figures.people.items()):
+        people.add_metric((kind, progress), number)
+    yield people
+    yield GaugeMetricFamily("todoke_push_devices", "Devices that asked to be pushed to.", figures.devices)
     yield deliveries
     yield queue
     yield GaugeMetricFamily("todoke_queue_oldest_seconds", "How long the oldest due delivery waits.", figures.due_for_s)

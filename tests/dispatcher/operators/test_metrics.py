@@ -12,11 +12,13 @@ from dispatcher.channel import Limits
 from dispatcher.clock import SystemClock
 from dispatcher.ledger import Attempted, Claim, Event
 from dispatcher.ledgers import open_ledger
+from dispatcher.model.campaign import Progress
 from dispatcher.model.delivery import DeliveryState, Outcome, Priority, Told
 from dispatcher.model.mode import Drill
 from dispatcher.operators.metrics import Metrics
 from dispatcher.staff.accounts.roles import Scope
 from tests.contracts import ledger_contract as contract
+from tests.contracts.campaigns_contract import CAMPAIGN, opened
 from tests.servers.inside import issued
 
 
@@ -112,6 +114,25 @@ async def test_both_engines_count_what_waits_what_is_under_way_and_who_lives(eng
 
 def unending(count):
     return [replace(delivery, expires_at=None) for delivery in contract.deliveries(count, size=2)]
+
+
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+async def test_people_are_counted_in_fives_so_that_nobody_is_counted_out(engine, request, tmp_path):
+    """Who may measure need not be of the role welfare; one who asked for help among twelve could be guessed."""
+    dsn = (
+        f"sqlite:///{tmp_path / 'todoke.db'}" if engine == "sqlite" else request.getfixturevalue("postgres").database()
+    )
+    async with open_ledger(dsn, mode=Drill, node="test", clock=SystemClock()) as ledger, asyncio.timeout(20):
+        campaigns = await opened(ledger, 12)
+        await ledger.save_record("push", "device", 0, {"endpoint": "https://push.example"}, None)
+        people, step = (await ledger.figures()).people, Progress.ASKED.value
+        assert people == {("safety", step): 10}
+        body, _ = await Metrics(ledger, SystemClock(), mode="drill", node="test", readers=lambda: 0).scrape()
+        figures = read(body.decode())
+        assert figures["todoke_campaign_people", ("kind", "safety"), ("progress", step)] == 10
+        assert figures["todoke_push_devices",] == 1
+        await campaigns.destroy(CAMPAIGN, 1, {}, Event("safety.destroyed", CAMPAIGN))
+        assert (await ledger.figures()).people == {}
 
 
 async def test_an_openmetrics_reader_gets_openmetrics(with_admin):
