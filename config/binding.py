@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 import yaml
 
 from config import former, units
-from config.document import ConfigError, Node, Problem
+from config.document import ConfigError, Node, Problem, load, parse
 from config.secret import Secret
 
 T = TypeVar("T")
@@ -66,6 +66,27 @@ def bind(
     if binder.problems or found:
         raise ConfigError([*found, *binder.problems])
     return cast("T", bound)
+
+
+def bind_folder(cls: type[T], folder: Path, *, but: str = "") -> Mapping[str, T]:
+    """Every YAML file of the folder, one document each, by the file's name without its ending; `but`: one that is no such document.
+
+    Raises:
+        ConfigError: everything that is wrong with any of them.
+    """
+    read: dict[str, T] = {}
+    problems: list[Problem] = []
+    for path in sorted(folder.glob("*.yaml")):
+        if path.stem == but:
+            continue
+        try:
+            node, found = parse(load(path), path.name)
+            read[path.stem] = bind(cls, node, file=path.name, base=folder, found=found)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return types.MappingProxyType(read)
 
 
 class _Binder:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from config.binding import bind
-from config.document import ConfigError, Problem, read
+from config.binding import bind, bind_folder
+from config.document import read
 from config.units import Seconds
 
 _HERE = Path(__file__).parent
@@ -140,18 +140,7 @@ def forms(folder: Path = _HERE) -> Mapping[str, Form]:
     Raises:
         ConfigError: everything that is wrong with any of them.
     """
-    found: dict[str, Form] = {}
-    problems: list[Problem] = []
-    for path in sorted(folder.glob("*.yaml")):
-        if path.stem == LOUDSPEAKER:
-            continue
-        try:
-            found[path.stem] = bind(Form, read(path.read_bytes(), path.name), file=path.name, base=folder)
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(problems)
-    return found
+    return bind_folder(Form, folder, but=LOUDSPEAKER)
 
 
 def systems() -> Mapping[str, str]:

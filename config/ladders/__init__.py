@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 
-from config import document
-from config.binding import bind
-from config.document import ConfigError, Problem
+from config.binding import bind_folder
 from config.units import Seconds
 
 _HERE = Path(__file__).parent
@@ -114,14 +111,4 @@ def ladders(folder: Path = _HERE) -> Mapping[str, Ladder]:
     Raises:
         ConfigError: everything that is wrong with any of them.
     """
-    read: dict[str, Ladder] = {}
-    problems: list[Problem] = []
-    for path in sorted(folder.glob("*.yaml")):
-        try:
-            node, found = document.parse(document.load(path), path.name)
-            read[path.stem] = bind(Ladder, node, file=path.name, base=folder, found=found)
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(problems)
-    return MappingProxyType(read)
+    return bind_folder(Ladder, folder)

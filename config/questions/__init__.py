@@ -10,11 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 
-from config import document
-from config.binding import bind
-from config.document import ConfigError, Problem
+from config.binding import bind_folder
 
 _HERE = Path(__file__).parent
 LANGUAGES = ("ja", "ja-x-easy", "en-US", "zh", "ko")
@@ -68,14 +65,4 @@ def questions(folder: Path = _HERE) -> Mapping[str, Wording]:
     Raises:
         ConfigError: everything that is wrong with any of them.
     """
-    read: dict[str, Wording] = {}
-    problems: list[Problem] = []
-    for path in sorted(folder.glob("*.yaml")):
-        try:
-            node, found = document.parse(document.load(path), path.name)
-            read[path.stem] = bind(Wording, node, file=path.name, base=folder, found=found)
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(problems)
-    return MappingProxyType(read)
+    return bind_folder(Wording, folder)
