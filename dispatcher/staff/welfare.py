@@ -4,7 +4,7 @@
     閲覧制限          on the sealed list and in no other, found by no search, in nobody else's counts; yet asked and visited
     what is heard   answers for somebody, taking a case on, matching a report
 
-The safety loop (tracking/confirmation.py) is asked from here, rounds.py and asking.py, and from nowhere else of the desk.
+The safety loop (tracking/confirmation/) is asked from here, rounds.py and asking.py, and from nowhere else of the desk.
 
 Source: design.md §8 "Privacy", §9; dispatcher/staff/rules.py and RULES.md.
 """
