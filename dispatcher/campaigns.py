@@ -26,6 +26,8 @@ SILENT = ("planned", "asked", "reminded", "escalated", "reasked")
 """Progress of people of whom nothing has been heard: these climb, and no others."""
 RESOLVED = "resolved"
 """Progress of people to whom staff have seen."""
+UNREACHABLE = "unreachable"
+"""Progress of people whom nothing reaches: staff go there first."""
 DONE_WITH = ("exempt", "closed")
 """Progress of people whom no new round asks."""
 
@@ -291,6 +293,13 @@ class Campaigns(ABC):
     @abstractmethod
     def each(self, campaign: str, wanted: Wanted = EVERYBODY, *, after: str = "") -> AsyncIterator[Asked]:
         """People in the order of their ids, from the one after `after`; streamed ROWS at a time, each page as it then stands."""
+
+    @abstractmethod
+    async def furthest(self, campaign: str, wanted: Wanted, at_most: int, *, after: str = "") -> Sequence[Asked]:
+        """The first so many of them, in the order in which staff take care of them: whom nothing reaches, then by rung, the
+        highest first, then who stands there longest. `after`: the last one of the page before; somebody who has gone
+        begins anew.
+        """
 
     @abstractmethod
     async def by_token(self, token_hash: str) -> tuple[Asked, str] | None:

@@ -113,6 +113,11 @@ class SqlCampaigns(Campaigns):
                 yield one
             after = page[-1].id
 
+    async def furthest(self, campaign: str, wanted: Wanted, at_most: int, *, after: str = "") -> Sequence[Asked]:
+        return await self._store.read(
+            partial(asking.furthest, campaign=campaign, wanted=wanted, at_most=at_most, after=after)
+        )
+
     async def by_token(self, token_hash: str) -> tuple[Asked, str] | None:
         return await self._links.one(token_hash)
 

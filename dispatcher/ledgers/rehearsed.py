@@ -104,6 +104,9 @@ class RehearsedCampaigns(Campaigns):
         async for one in self._real.each(campaign, wanted, after=after):
             yield one
 
+    async def furthest(self, campaign: str, wanted: Wanted, at_most: int, *, after: str = "") -> Sequence[Asked]:
+        return await self._real.furthest(campaign, wanted, at_most, after=after)
+
     async def by_token(self, token_hash: str) -> tuple[Asked, str] | None:
         return await self._real.by_token(token_hash)
 

@@ -12,12 +12,11 @@ Source: design.md §8 "Privacy", §9; dispatcher/staff/rules.py and RULES.md.
 from bisect import insort
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Any
 
 from dispatcher.errors import Finding, InvalidInput
 from dispatcher.ledger import Event
-from dispatcher.model.campaign import GRAVITY, SILENT, Answer, Progress, Reply, Source
+from dispatcher.model.campaign import GRAVITY, Answer, Reply, Source
 from dispatcher.model.mode import M
 from dispatcher.staff.asking import is_welfare
 from dispatcher.staff.cases import (
@@ -65,12 +64,7 @@ class Welfare(Rounds[M]):
     async def silent(self, by: Person, campaign: str, at_most: int, *, after: str = "") -> Sequence[Case]:
         """Who has not answered, those nearest to the end of the ladder first; `after` is the last one shown before."""
         async with self._showing(by, campaign, "silent"):
-            last = await self._loop.person(campaign, after) if after else None
-            least = _Least(at_most, _up_the_ladder)
-            async for each in self._loop.people(campaign, Wish(progress=_UNHEARD, is_restricted=False)):
-                if last is None or _up_the_ladder(each) > _up_the_ladder(last):
-                    least.add(each)
-            return [self._case(each) for each in least.kept]
+            return [self._case(each) for each in await self._loop.silent(campaign, at_most, after=after)]
 
     async def case(self, by: Person, campaign: str, person: str) -> Case:
         """One person with everything that was heard; written down, and counted against the hour.
@@ -217,13 +211,6 @@ class Welfare(Rounds[M]):
         details = {"by": by.name, **({"note": words} if words else {})}
         saw = said.saw or said.source == Source.STAFF
         return Reply(Answer(said.answer), Source(said.source), saw, said.by, self._path.clock.now(), details)
-
-
-_UNHEARD = SILENT | {Progress.UNREACHABLE}
-
-
-def _up_the_ladder(each: Somebody) -> tuple[bool, int, datetime, str]:
-    return each.progress is not Progress.UNREACHABLE, -each.rung, each.moved_at, each.id
 
 
 class _Least:

@@ -160,6 +160,13 @@ class Caring(Protocol):
         """In the order of their ids, from the one after `after`; streamed."""
         ...
 
+    async def silent(self, campaign: str, at_most: int, *, after: str = "") -> Sequence[Somebody]:
+        """Of whom nothing was heard and whom everybody of welfare may see: whom nothing reaches, then from the last rung down.
+
+        `after`: the last one of the page before.
+        """
+        ...
+
     async def person(self, campaign: str, person: str) -> Somebody:
         """One of them with everything that was heard."""
         ...

@@ -6,6 +6,7 @@ Codes and sealed bytes stand here as they come: what they mean is the business o
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -172,6 +173,22 @@ class CampaignsContract(ABC):
         assert len(await everybody(campaigns, below_rung=1, round=1, ladder="default", standing="silent")) == 1200
         after = [one.id async for one in campaigns.each(CAMPAIGN, after="p01197")]
         assert after == ["p01198", "p01199"]
+
+    async def test_who_has_climbed_furthest_stands_first_page_by_page(self, ledger: Ledger) -> None:
+        campaigns = await opened(ledger, 60)
+        climbing = Climbing(1, 2, "escalated", [f"p{n:05d}" for n in range(40, 50)])
+        await campaigns.climb(CAMPAIGN, climbing, [], said())
+        await campaigns.climb(CAMPAIGN, replace(climbing, rung=3, ids=["p00047", "p00003"]), [], said())
+        await campaigns.mark(CAMPAIGN, "p00030", 1, said(), progress="unreachable")
+        await campaigns.mark(CAMPAIGN, "p00031", 1, said(), progress="answered")
+        wanted, shown = Wanted(progress=["asked", "escalated", "unreachable"]), []
+        while page := await campaigns.furthest(CAMPAIGN, wanted, 7, after=shown[-1] if shown else ""):
+            assert len(page) <= 7
+            shown += [one.id for one in page]
+        assert shown[:3] == ["p00030", "p00003", "p00047"]
+        assert shown[3:12] == [f"p{n:05d}" for n in range(40, 50) if n != 47]
+        assert sorted(shown) == [f"p{n:05d}" for n in range(60) if n != 31]
+        assert [one.id for one in await campaigns.furthest(CAMPAIGN, wanted, 1, after="nobody")] == ["p00030"]
 
     async def test_a_link_leads_to_one_person_and_says_whose_it_is(self, ledger: Ledger) -> None:
         campaigns = await opened(ledger)

@@ -24,7 +24,7 @@ from dispatcher.channel import Channel
 from dispatcher.clock import Clock
 from dispatcher.errors import Finding, IllegalTransition, InvalidInput, NotFound, Refused, StaleHash
 from dispatcher.ledger import Attempted, Claim, Event, Ledger
-from dispatcher.model.campaign import Answer, CaseEvent, Progress, Reply, Source, advance
+from dispatcher.model.campaign import SILENT, Answer, CaseEvent, Progress, Reply, Source, advance
 from dispatcher.model.delivery import DeliveryEvent, Priority
 from dispatcher.model.draft import State
 from dispatcher.model.mode import M
@@ -390,6 +390,12 @@ class Confirmation(Generic[M]):
             if wish.is_visit is None or wish.is_visit == self._is_visit(keys, row):
                 heard = await self._hearing.replies(keys, campaign, row)
                 yield self._somebody(keys, row, heard[-1:])
+
+    async def silent(self, campaign: str, at_most: int, *, after: str = "") -> Sequence[Somebody]:
+        keys = self._ring.of(await self._campaigns.get(campaign))
+        wanted = Wanted(progress=(*SILENT, Progress.UNREACHABLE), restricted=keys.code("restricted", "no"))
+        rows = await self._campaigns.furthest(campaign, wanted, at_most, after=after)
+        return [self._somebody(keys, row, (await self._hearing.replies(keys, campaign, row))[-1:]) for row in rows]
 
     def _is_visit(self, keys: Keys, row: Asked) -> bool:
         if row.progress in OVER:
