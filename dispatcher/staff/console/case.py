@@ -15,6 +15,7 @@ from dispatcher.staff.console.difference import Row, rows
 from dispatcher.staff.console.room import Console
 from dispatcher.staff.console.words import Words
 from dispatcher.staff.sessions import Person
+from dispatcher.tracking.reach import FACILITIES
 
 FAR_FACTOR = 3.0
 """From so many times more or fewer than the last time on, the page says so loudly."""
@@ -26,6 +27,8 @@ class Reach:
 
     counted: tuple[tuple[str, int], ...]
     uncounted: tuple[str, ...]
+    first: int
+    """Facilities of the register that are told before the public."""
     before: int | None
     """The sum of the message before it; None for a first one."""
 
@@ -77,8 +80,12 @@ async def case_of(console: Console, by: Person, identifier: str) -> Case:
         else:
             uncounted.append(console.title(kind))
     heads = chain[-1].facts.get("heads", {}) if chain else {}
+    first = sum(
+        len(one.first(prepared.alert, prepared.renderings, chain).facts.get(FACILITIES, ()))
+        for one in console.path.foremost
+    )
     before = sum(n for kind, n in heads.items() if n and console.counts(kind)) if chain else None
-    return Case(draft, prepared, chain, original, Reach(tuple(counted), tuple(uncounted), before))
+    return Case(draft, prepared, chain, original, Reach(tuple(counted), tuple(uncounted), first, before))
 
 
 def since_last_submission(draft: Draft, t: Words) -> Sequence[Row]:

@@ -134,6 +134,14 @@ async def test_a_welfare_officer_answers_for_somebody_without_a_script_and_a_sea
         assert wrong.status == 422
 
 
+async def test_who_approves_is_told_how_many_facilities_hear_first(night):
+    room, _, _ = night
+    draft = await room.pending(areas=("大沢一丁目", "大沢二丁目"))
+    async with room.signed_in(APPROVER) as browser:
+        page = await browser.get(f"/drafts/{draft}/approve")
+    assert "はじめに知らせる施設：2 か所" in page.words
+
+
 async def test_somebody_else_sees_counts_and_nobody_by_name(night):
     room, browser, names = night
     page = await signed_in(room, browser, WRITER)
