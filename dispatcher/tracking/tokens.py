@@ -39,7 +39,7 @@ class Tokens:
     def derive(self, *parts: str) -> str:
         """The token of these parts, a campaign and a person in it: 26 small letters and digits, 128 bits."""
         # Each part with its length: ("ab", "c") and ("a", "bc") are two people.
-        said = b"".join(len(data := part.encode()).to_bytes(4) + data for part in ("token", *parts))
+        said = b"".join([len(data := part.encode()).to_bytes(4) + data for part in ("token", *parts)])
         digest = hmac.digest(self._key, said, "sha256")[:TOKEN_BYTES]
         return base64.b32encode(digest).decode().rstrip("=").lower()
 

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from config.ladders import Kind, Ladder, Whom
@@ -365,6 +366,11 @@ class Asking(Generic[M]):
     async def _write_down(self, campaign: Campaign, body: Round, keys: Keys, seen: Mapping[str, set[str]]) -> None:
         at_terminal: Counter[str] = Counter()
         before: asyncio.Task[None] | None = None
+
+        @lru_cache  # a few sorts of people, and 100,000 of them
+        def ladder(cohorts: tuple[str, ...]) -> str:
+            return ladder_of(self.ladders, body.ladder_kind, cohorts)
+
         async with asyncio.TaskGroup() as writers:
             async for some in _parts(self.people(body.quarters)):
                 ids = [keys.person(pid) for pid, _ in some]
@@ -373,7 +379,7 @@ class Asking(Generic[M]):
                 asked: list[tuple[Place, Contact]] = []
                 for id_, (_, case) in zip(ids, some, strict=True):
                     try:
-                        name = ladder_of(self.ladders, body.ladder_kind, case.cohorts)
+                        name = ladder(case.cohorts)
                     except LookupError:
                         continue
                     seen["ladder"].add(name)

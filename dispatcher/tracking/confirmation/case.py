@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from config.ladders import Whom
@@ -40,12 +41,13 @@ class Case:
     note: str = field(default="", repr=False)
     has_consented: bool = False
     is_restricted: bool = False
+    home: tuple[str, ...] = field(default=(), repr=False)
+    """Codes, as the roster's, of the others of the household; nobody under 閲覧制限 is among them, or has any."""
     contacts: tuple[Contact, ...] = field(default=(), repr=False)
 
     def written(self) -> bytes:
         # Not by asdict, which takes ten times as long, and there are 100,000 of them.
-        values = [getattr(self, name) for name in _FIELDS]
-        return _json([*values, [(c.whom, c.channel, c.address, c.language, c.who) for c in self.contacts]])
+        return _json([*_values(self), [(c.whom, c.channel, c.address, c.language, c.who) for c in self.contacts]])
 
     @classmethod
     def read(cls, data: bytes) -> "Case":
@@ -53,7 +55,8 @@ class Case:
         contacts = tuple(Contact(Whom(whom), *rest) for whom, *rest in values.pop())
         said: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
-            for name, value in zip(_FIELDS, values, strict=True)
+            # A case that is older than the last of the fields has none of it.
+            for name, value in zip(_FIELDS, values, strict=False)
         }
         return cls(**said, contacts=contacts)
 
@@ -77,7 +80,7 @@ class Spoken:
 _FIELDS = tuple(each.name for each in fields(Case) if each.name != "contacts")
 """In the order in which they are written."""
 _NAME, _LANGUAGE = _FIELDS.index("name"), _FIELDS.index("language")
-
+_values = attrgetter(*_FIELDS)
 
 _SAID = ("answer", "source", "saw", "medium", "round")
 
