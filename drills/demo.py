@@ -32,7 +32,10 @@ ORDER = {
     "cause": "野川の水位が上がり、氾濫のおそれがあります",
     "hazard": "flood",
 }
-GUESTS = (("職員0101", ("admin", "originator"), "管理・起案"), ("職員0102", ("admin", "approver", "welfare"), "管理・承認・福祉"))
+GUESTS = (
+    ("職員0101", ("admin", "originator"), "管理・起案"),
+    ("職員0102", ("admin", "approver", "welfare"), "管理・承認・福祉"),
+)
 """Who may sign in to the demo's console; the first writes, the second approves."""
 CODES = 3
 WRONG = "対象区域を誤って指定した。"

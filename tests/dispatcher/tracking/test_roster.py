@@ -112,7 +112,7 @@ def test_mixed_and_broken_bytes_are_refused_with_their_lines():
         (b"", "r.csv"),
         (HEAD.encode(), "r.csv:1"),
         (b"person_id,name\nR1,x\n", "r.csv:1: address 住所"),
-        (b"person_id,name,address,adress\nR1,x,y,z\n", "r.csv:1: 4"),
+        (b"person_id,name,address,colour\nR1,x,y,z\n", "r.csv:1: 4"),
         (b"person_id,name,address,name\nR1,x,y,z\n", "r.csv:1: name 氏名"),
         ((HEAD + '\nR1,"住民,大沢2-6-1\n').encode(), "r.csv:2"),
         ((HEAD + "\nR1,住民\n").encode(), "r.csv:2"),
