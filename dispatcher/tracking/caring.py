@@ -1,6 +1,7 @@
 """What the staff's desk asks of the safety loop: whom to ask, how far it has come, who needs somebody, what was heard.
 
-tracking/confirmation/ keeps this contract; staff/{asking,rounds,welfare}.py alone call it: every rule of who may see whom stands
+tracking/confirmation/ keeps this contract; staff/{asking,rounds,welfare}.py alone call it: every rule of who
+may see whom stands
 there. People come out of it unsealed. Nothing here is for a log, an event or an exception's text: names do not stand in a repr.
 
 Source: design.md §8 "Safety confirmation", "Privacy".
