@@ -22,7 +22,7 @@ from dispatcher.model.mode import M
 from dispatcher.model.question import Heard, Kind, Question, campaign_of
 from dispatcher.model.report import Reported
 from dispatcher.tracking.answering import Page
-from dispatcher.tracking.confirmation.case import Spoken, read_reply, write_reply
+from dispatcher.tracking.confirmation.case import Case, Spoken, read_reply, write_reply
 from dispatcher.tracking.confirmation.keys import KeyRing, Keys
 from dispatcher.tracking.confirmation.round import Round, question
 from dispatcher.tracking.tokens import hashed
@@ -33,6 +33,8 @@ MOST_AT_TERMINAL = 20
 """People who are asked by one terminal."""
 KEPT = 64
 """Campaigns of which the body is at hand."""
+FAMILY = "family"
+"""Whom an answer is about: いっしょにいる家族全員."""
 TERMINAL_MEDIUM = "ip_terminal"
 SEEN_TO = frozenset({Progress.RESOLVED, Progress.EXEMPT})
 """Whoever speaks again after staff have seen to them is heard again, though they say the same."""
@@ -101,7 +103,26 @@ class Hearing(Generic[M]):
         # The round that they see has begun, whatever this machine's clock says.
         at = max(self.clock.now(), self.bodies.of(campaign).rounds[row.round - 1].at)
         reply = Reply(answer, source, saw, medium, at, kept)
-        return self._page(*found) if await self._take(campaign, keys, row, reply) else None
+        if not await self._take(campaign, keys, row, reply):
+            return None
+        if source is Source.SELF and details.get("who") == FAMILY:
+            await self._take_of_home(campaign, keys, row, reply)
+        return self._page(*found)
+
+    async def _take_of_home(self, campaign: Campaign, keys: Keys, row: Asked, reply: Reply) -> None:
+        """They are with their whole household: the same of each of it whom this campaign asks.
+
+        Nothing of it comes back to who says so: not who belongs to it, and not whether anybody does.
+        """
+        home = Case.read(keys.open(row.sealed, row.id)).home
+        for other in await self.campaigns.rows(campaign.id, [keys.person(pid) for pid in home]) if home else ():
+            if other.progress in SEEN_TO and reply.answer is Answer.OK:
+                continue
+            own = [one for one in await self.replies(keys, campaign.id, other) if one.source is Source.SELF]
+            # Who says of everybody at once how they are has not looked at somebody who says otherwise: both stay, and staff look.
+            saw = not own or own[-1].round < other.round or own[-1].answer is reply.answer
+            said = Reply(reply.answer, Source.HOUSEHOLD, saw, reply.medium, reply.at, {"who": FAMILY})
+            await self._take(campaign, keys, other, said)
 
     async def _found(self, token: str) -> tuple[Asked, Source, Campaign, Keys] | None:
         found = await self.campaigns.by_token(hashed(token))

@@ -7,7 +7,7 @@ Source: 災害対策基本法 第49条の11 第2項, 第3項; 住民基本台帳
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config.ladders import Whom
 from dispatcher.campaigns import ROWS
@@ -46,7 +46,14 @@ class People:
         return [
             (
                 self.roster.pid(person.person_id),
-                _case(person, others, homes.get(person.household, ()), tells_all=tells_all),
+                replace(
+                    _case(person, others, homes.get(person.household, ()), tells_all=tells_all),
+                    home=tuple(
+                        self.roster.pid(other.person_id)
+                        for other in homes.get(person.household, ())
+                        if other.person_id != person.person_id and not (person.restricted or other.restricted)
+                    ),
+                ),
             )
             for person in people
         ]
