@@ -55,6 +55,20 @@ async def test_without_a_live_alert_a_second_person_is_needed_who_did_not_ask_fo
         await desk.agree(Person("職員0006", ("approver",)), went.waits_as, mode="drill")
 
 
+async def test_a_standing_watch_takes_two_people_to_begin_and_one_to_stop(desk):
+    with pytest.raises(InvalidInput) as refused:
+        await desk.propose_watch(WRITES, quarters=(), time="03:00")
+    assert [f.where for f in refused.value.findings] == ["area", "at"]
+    key = await desk.propose_watch(APPROVES, quarters=QUARTERS, time="09:00")
+    with pytest.raises(Refused, match="not the one who asked"):
+        await desk.agree(APPROVES, key, mode="drill")
+    assert await desk.standing_watch(VIEWER) is None
+    await desk.agree(Person("職員0006", ("approver",)), key, mode="drill")
+    assert (await desk.standing_watch(VIEWER)).at == "09:00"
+    await desk.end_watch(WELFARE)
+    assert await desk.standing_watch(VIEWER) is None
+
+
 async def test_a_halted_node_asks_nobody(desk):
     await desk.halt(APPROVES, "工事")
     try:
