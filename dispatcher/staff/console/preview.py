@@ -39,6 +39,8 @@ SHOWN_AT_ONCE = 1
 """Pieces of a preview that stand open; the rest is folded."""
 SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'self'"
 PLAIN = "default-src 'none'; sandbox; frame-ancestors 'self'"
+_LIVELY = re.compile(rb'<script\b[^>]*></script>\n?|<link rel="(?:icon|manifest)"[^>]*>\n?')
+"""What a page of the site would run or fetch: here it may not, and a browser would complain of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ async def part(request: web.Request) -> web.Response:
         # Its address is the hash of what it is.
         "Cache-Control": "private, max-age=600, immutable",
     }
-    return web.Response(body=found.data, headers=headers)
+    return web.Response(body=_LIVELY.sub(b"", found.data) if is_page else found.data, headers=headers)
 
 
 ROUTES = [web.get("/previews/{key:[0-9a-f]{64}}", part)]
