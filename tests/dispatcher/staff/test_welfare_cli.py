@@ -48,7 +48,7 @@ def test_a_welfare_officer_works_through_a_night_at_the_command_line(door, say):
     code, refused = say("職員0003", "safety", "people", campaign)
     assert (code, "may not people" in refused["detail"]) == (5, True)
     code, seen = say("職員0003", "safety", "status", campaign)
-    assert (code, seen["figures"]["asked"]) == (0, {"least": 8, "most": 11})
+    assert (code, seen["figures"]["asked"]) == (0, {"least": 8, "most": 14})
     assert say("職員0001", "safety", "close", "--drill", campaign)[0] == 0
 
 
