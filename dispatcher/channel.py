@@ -148,12 +148,13 @@ class Probe:
 class Channel(ABC, Generic[M, S]):
     """One medium in one mode.
 
-    A kind declares `kind` (its module's name), `title` (what staff call it), and `Settings` (a frozen dataclass that
+    A kind declares `kind` (its module's name), `title` and `title_en` (what staff call it), and `Settings` (a frozen dataclass that
     config/binding.py fills from the site file's `channels.<kind>` block).
     """
 
     kind: ClassVar[str]
     title: ClassVar[str]
+    title_en: ClassVar[str]
     Settings: ClassVar[type[Any]]
     counts_people: ClassVar[bool] = True
     """False where the medium reaches nobody by name (a website, X, TV): shown as 数えない."""

@@ -123,6 +123,7 @@ class CableTv(Channel[M, Settings]):
 
     kind: ClassVar[str] = "cable_tv"
     title: ClassVar[str] = "ケーブルテレビ"
+    title_en: ClassVar[str] = "Cable TV"
     Settings: ClassVar[type[Any]] = Settings
     counts_people: ClassVar[bool] = False
 

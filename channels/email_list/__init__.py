@@ -57,6 +57,7 @@ log = logger(__name__)
 class EmailList(Channel[M, Settings]):
     kind: ClassVar[str] = "email_list"
     title: ClassVar[str] = "登録メール"
+    title_en: ClassVar[str] = "Registered mail"
     Settings: ClassVar[type[Any]] = Settings
     asks: ClassVar[bool] = True
 

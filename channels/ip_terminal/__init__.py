@@ -156,6 +156,7 @@ class IpTerminal(Channel[M, Settings]):
 
     kind: ClassVar[str] = "ip_terminal"
     title: ClassVar[str] = "IP 告知端末"
+    title_en: ClassVar[str] = "IP terminals"
     Settings: ClassVar[type[Any]] = Settings
     asks: ClassVar[bool] = True
 

@@ -101,6 +101,7 @@ class Social(Channel[M, Settings]):
 
     kind: ClassVar[str] = "social"
     title: ClassVar[str] = "X"
+    title_en: ClassVar[str] = "X"
     Settings: ClassVar[type[Any]] = Settings
     counts_people: ClassVar[bool] = False
 

@@ -72,6 +72,7 @@ class Settings:
 class Website(Channel[M, Settings]):
     kind: ClassVar[str] = "website"
     title: ClassVar[str] = "ウェブサイト"
+    title_en: ClassVar[str] = "Website"
     Settings: ClassVar[type[Settings]] = Settings
     counts_people: ClassVar[bool] = False
 

@@ -138,6 +138,7 @@ class Settings:
 class WifiMulticast(Channel[M, Settings]):
     kind: ClassVar[str] = "wifi_multicast"
     title: ClassVar[str] = "駅前 Wi-Fi"
+    title_en: ClassVar[str] = "Station Wi-Fi"
     Settings: ClassVar[type[Any]] = Settings
     counts_people: ClassVar[bool] = False
 

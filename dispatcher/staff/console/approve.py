@@ -78,7 +78,7 @@ async def _show(
     typed: Mapping[str, str] | None = None,
 ) -> web.Response:
     console, who, t = request.app[CONSOLE], sitting(request), words(request)
-    case = await case_of(console, who.person, request.match_info["id"])
+    case = await case_of(console, who.person, request.match_info["id"], t)
     draft = case.draft
     mode = console.path.mode
     after = readable(with_banner(case.prepared.alert, mode), t)
@@ -209,7 +209,7 @@ async def _again(request: web.Request, error: Refused, typed: Mapping[str, str])
     if isinstance(error, NotFound):
         return await refused(request, error)
     console, who, t = request.app[CONSOLE], sitting(request), words(request)
-    case = await case_of(console, who.person, request.match_info["id"])
+    case = await case_of(console, who.person, request.match_info["id"], t)
     now = readable(with_banner(case.prepared.alert, console.path.mode), t)
     was = _was_shown(typed.get("_shown", ""))
     changed = [row for row in rows(was, now) if row.is_changed] if was is not None and set(was) & set(now) else []

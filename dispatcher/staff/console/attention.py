@@ -175,7 +175,7 @@ def _trouble(reading: Reading, console: Console, t: Words) -> Iterator[Task]:
         for line in found.troubled:
             yield Task(
                 line.word,
-                f"{console.title(line.tally.channel)}　{found.event} {found.place}",
+                f"{t(*console.titles(line.tally.channel))}　{found.event} {found.place}",
                 line.tally.last_words,
                 f"/alerts/{found.identifier}",
                 t("配信板を開く", "Open the board"),
@@ -185,7 +185,7 @@ def _trouble(reading: Reading, console: Console, t: Words) -> Iterator[Task]:
         if last is not None and not last[1].is_up:
             yield Task(
                 t("つながりません", "No link"),
-                console.title(kind),
+                t(*console.titles(kind)),
                 last[1].words,
                 "/#media",
                 t("媒体を見る", "See the media"),
@@ -199,7 +199,11 @@ def _closed(console: Console, t: Words) -> Iterator[Task]:
         if kind != NODE:
             more = f"{gate.by}：{gate.reason}"
             yield Task(
-                t("閉じたまま", "Still closed"), console.title(kind), more, "/#media", t("媒体を見る", "See the media")
+                t("閉じたまま", "Still closed"),
+                t(*console.titles(kind)),
+                more,
+                "/#media",
+                t("媒体を見る", "See the media"),
             )
 
 

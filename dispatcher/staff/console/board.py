@@ -89,7 +89,7 @@ def lamps(console: Console, reading: Reading, found: Sequence[Outline], t: Words
         if troubled and state == "done":
             state, word, said = troubled[0].state, troubled[0].word, troubled[0].tally.last_words
         is_up = last is not None and last[1].is_up
-        made.append(Lamp(kind, console.title(kind), state, word, said, last[0] if last else None, is_up))
+        made.append(Lamp(kind, t(*console.titles(kind)), state, word, said, last[0] if last else None, is_up))
     return made
 
 

@@ -69,16 +69,16 @@ class Case:
         return tuple(f for f in self.prepared.findings if not f.blocks)
 
 
-async def case_of(console: Console, by: Person, identifier: str) -> Case:
+async def case_of(console: Console, by: Person, identifier: str, t: Words) -> Case:
     draft, prepared = await console.desk.preview(by, identifier)
     chain = [a for a in await console.path.chain(draft) if a.identifier != identifier]
     original = Draft.from_body(*await console.path.ledger.draft(draft.of)) if draft.of else None
     counted, uncounted = [], []
     for kind, audience in prepared.audiences.items():
         if audience.head_count is not None and console.counts(kind):
-            counted.append((console.title(kind), audience.head_count))
+            counted.append((t(*console.titles(kind)), audience.head_count))
         else:
-            uncounted.append(console.title(kind))
+            uncounted.append(t(*console.titles(kind)))
     heads = chain[-1].facts.get("heads", {}) if chain else {}
     first = sum(
         len(one.first(prepared.alert, prepared.renderings, chain).facts.get(FACILITIES, ()))

@@ -139,7 +139,7 @@ def _preview(kind: str, console: Console, prepared: Prepared[Any], shown: Shown,
     rendering = prepared.renderings.get(kind)
     if rendering is None:
         said = t("この区域には宛先がありません", "nobody to reach in this area")
-        return Preview(kind, console.title(kind), "off", said, "", (), ())
+        return Preview(kind, t(*console.titles(kind)), "off", said, "", (), ())
     pieces = tuple(_pieces(kind, rendering, shown, t))
     blocking = [f for f in rendering.findings if f.blocks]
     measure, said = _SAID.get(kind, _said)(rendering, pieces, t)
@@ -147,7 +147,7 @@ def _preview(kind: str, console: Console, prepared: Prepared[Any], shown: Shown,
     if rendering.findings:
         state = "fail" if blocking else "retry"
         said = t("直すと送れます", "mend it to send") if blocking else t("確かめてください", "please check")
-    return Preview(kind, console.title(kind), state, said, measure, pieces, rendering.findings)
+    return Preview(kind, t(*console.titles(kind)), state, said, measure, pieces, rendering.findings)
 
 
 # -- pieces, by what they are made of --------------------------------------------------------------------------------

@@ -113,7 +113,11 @@ async def _show(
     shows_all = asked.get("all") == "1"
     until = then.at if then is not None and not then.is_now else None
     story = await console.desk.timeline(by, chosen or None, until, SHOWN)
-    lines = [line for line in happened(story, t, console.title) if shows_all or line.name not in MACHINE]
+    lines = [
+        line
+        for line in happened(story, t, lambda kind: t(*console.titles(kind)))
+        if shows_all or line.name not in MACHINE
+    ]
     reports = await console.desk.reports(by)
     return await render(
         request,

@@ -43,10 +43,10 @@ class Console:
     def is_secure(self) -> bool:
         return urlsplit(self.url).scheme == "https"
 
-    def title(self, kind: str) -> str:
-        """What staff call a channel; its name where this node has it no more."""
+    def titles(self, kind: str) -> tuple[str, str]:
+        """What staff call a channel, in Japanese and in English; its name where this node has it no more."""
         channel = self.path.channels.get(kind)
-        return str(channel.title) if channel is not None else kind
+        return (channel.title, channel.title_en) if channel is not None else (kind, kind)
 
     def counts(self, kind: str) -> bool:
         """Does this medium reach anybody by name? Where not: 数えない."""
