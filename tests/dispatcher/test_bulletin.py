@@ -2,12 +2,17 @@
 
 import asyncio
 import gzip
+import os
+import socket
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from dispatcher.clock import SystemClock
 from dispatcher.listening import listening
+from dispatcher.residents import prerendered
 from dispatcher.residents.bulletin import bulletin
 
 PAGE = ("<!doctype html><title>大沢</title>" + "お知らせ" * 200).encode()
@@ -192,6 +197,33 @@ async def test_hostile_bytes_are_refused_and_the_next_reader_is_served(site, dat
     assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4"))
     assert PAGE not in answer
     assert (await raw(site, request("/"))).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_who_asks_on_and_on_and_reads_nothing_is_let_go_with_little_written_for_them(site, monkeypatch):
+    monkeypatch.setattr(prerendered, "UNREAD_S", 0.5)
+    folder, host, port = site
+    (folder / "large.html").write_bytes(os.urandom(30_000).hex().encode())
+    asked, size_bytes = 1_000, 0
+    before = _open_files()
+    with socket.create_connection((host, port)) as client:
+        client.setblocking(False)
+        client.send(b"GET /large.html HTTP/1.1\r\nHost: x\r\n\r\n" * asked)
+        async with asyncio.timeout(10):
+            while _open_files() < before + 2:
+                await SystemClock().sleep(0)
+            # Nothing is read until the server has closed its end.
+            while _open_files() > before + 1:
+                await SystemClock().sleep(0.02)
+        client.settimeout(5.0)
+        with suppress(ConnectionResetError):
+            while more := client.recv(1_000_000):
+                size_bytes += len(more)
+    assert size_bytes < asked * 60_000 / 2
+    assert (await raw(site, request("/"))).startswith(b"HTTP/1.1 200 ")
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 async def test_a_hundred_idle_connections_do_not_keep_others_waiting(site):
