@@ -12,6 +12,7 @@ answer in words when something of ours fails, with 119 on it, because somebody m
 Source: design.md §8, §9; W3C Referrer Policy; CSP 3; RFC 9110 §10.2.3 (Retry-After), §15.5.14.
 """
 
+import asyncio
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ from dispatcher.residents.bulletin import serve
 
 BODY_BYTES = 16_384
 """Of a form; the longest answer with all its words is a quarter of it."""
+BODY_S = 20.0
+"""In which all of a form has to come, over the slowest line."""
 FULL_RETRY_S = 10
 
 HEADERS: Mapping[str, str] = MappingProxyType(
@@ -73,7 +76,13 @@ def application(routes: Iterable[web.AbstractRouteDef], folder: Path | None) -> 
 @web.middleware
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
-        response = await handler(request)
+        if await _came(request):
+            response = await handler(request)
+        else:
+            response = trouble(
+                408, "届きませんでした", "もう一度送ってください。", "Not received. Please send it again."
+            )
+            response.force_close()
     except web.HTTPRequestEntityTooLarge:
         response = trouble(413, "長すぎます", "短くして、もう一度送ってください。", "Too long. Please shorten it.")
     except web.HTTPException as known:
@@ -96,6 +105,16 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
     return response
+
+
+async def _came(request: web.Request) -> bool:
+    """Whether all that was announced came in time; it is kept with the request, so reading it again waits for nothing."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            await request.read()
+    except TimeoutError:
+        return False
+    return True
 
 
 def trouble(status: int, title: str, ja: str, en: str) -> web.Response:

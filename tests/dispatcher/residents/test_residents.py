@@ -1,5 +1,6 @@
 """The residents' listener: rooms first, the site's files behind them, and no answer that lets a token out."""
 
+import asyncio
 import io
 
 import aiohttp
@@ -92,6 +93,18 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 async def test_a_body_that_is_no_form_of_ours_is_an_empty_one(site, body):
     async with site.post("/echo", data=body, headers=FORM) as answer:
         assert await answer.json() == {}
+
+
+async def test_a_form_that_drips_in_is_let_go_and_said_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(residents, "BODY_S", 0.2)
+    async with listening(residents.application([web.post("/echo", echo)], tmp_path), "127.0.0.1", 0) as (host, port):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\na=")
+        async with asyncio.timeout(5):
+            said = await reader.read()
+        writer.close()
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert b"119" in said
 
 
 async def test_files_and_json_are_no_form_of_ours(site):
