@@ -1,7 +1,7 @@
 """DKIM, where the relay does not sign: what is the same in every mail of an alert is hashed once, what is personal for each.
 
 The template's headers are canonicalised once and the hash over them and over the common part of the body is copied for each mail;
-what remains is a few headers, the personal end and the signature itself. Both RSA and Ed25519 stand in a mail, because not every
+what remains is a few headers, the personal lines and the signature itself. Both RSA and Ed25519 stand in a mail, because not every
 receiver verifies the newer one. No time stamp is signed, so a repeat after a crash has the same bytes.
 
 Source: RFC 6376 §3.4.2, §3.4.4 (relaxed), §3.5, §3.7, §5.4 (what to sign); RFC 8463 §3; RFC 8301 (RSA of 1024 bits
@@ -80,8 +80,8 @@ class Key:
 class Seal:
     """What the signatures of all mails of one template have in common. `places` stand for what is personal."""
 
-    def __init__(self, template: bytes, keys: Sequence[Key], places: Sequence[bytes], end: bytes) -> None:
-        """`end`: the place that the body ends with."""
+    def __init__(self, template: bytes, keys: Sequence[Key], places: Sequence[bytes], own: bytes) -> None:
+        """`own`: the place in the body; b"" if all of it is common."""
         head, _, body = template.partition(b"\r\n\r\n")
         fixed: list[tuple[bytes, bytes]] = []
         self._personal: list[tuple[bytes, bytes]] = []
@@ -90,14 +90,15 @@ class Seal:
             is_personal = any(place in value for place in places)
             (self._personal if is_personal else fixed).append((name.strip().lower(), _relaxed(value)))
         self._fixed = hashlib.sha256(b"".join(name + b":" + value + b"\r\n" for name, value in fixed))
-        self._body = hashlib.sha256(body.removesuffix(end))
+        before, _, self._after = body.partition(own) if own else (body, b"", b"")
+        self._body = hashlib.sha256(before)
         names = b":".join(name for name, _ in (*fixed, *self._personal)).decode()
         self._keys = [(key, _tags(key, names)) for key in keys]
 
-    def headers(self, values: Mapping[bytes, bytes], end: bytes) -> bytes:
-        """The DKIM-Signature headers of the mail in which these values stand in their places, and which ends so."""
+    def headers(self, values: Mapping[bytes, bytes], own: bytes) -> bytes:
+        """The DKIM-Signature headers of the mail in which these values stand in their places, and this in the body's."""
         body = self._body.copy()
-        body.update(end)
+        body.update(own + self._after)
         body_hash = base64.b64encode(body.digest()).decode()
         common = self._fixed.copy()
         for name, value in self._personal:

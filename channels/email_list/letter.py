@@ -33,6 +33,8 @@ _PLACES: Final = (TO, MESSAGE_ID, UNSUBSCRIBE, PERSONAL)
 LINE_BYTES: Final = 57
 """Of text in one base64 line of 76 characters."""
 LONGEST_PLACE: Final = 24
+OPENING_LINES: Final = 2
+"""Headline and place, before the link of whoever has to press it."""
 _LIST_LINKS: Final = (
     b"List-Unsubscribe: <" + UNSUBSCRIBE + b">\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
 )
@@ -157,7 +159,7 @@ class Letter:
         )
 
     def to_one(self, recipient: Recipient, identifier: str, sender: Sender) -> bytes:
-        """The mail for one person or facility: their own link is its end, and there is no list to leave.
+        """The mail for one person or facility: with their own link before other languages, and no list to leave.
 
         Its Message-ID is made of the key, because a family may share an address and each of them is asked.
         """
@@ -171,7 +173,12 @@ class Letter:
 
     @cached_property
     def _unlisted(self) -> "Letter":
-        return Letter(self.template.replace(_LIST_LINKS, b"", 1), self.keys)
+        head, blank, body = self.template.replace(_LIST_LINKS, b"", 1).partition(b"\r\n\r\n")
+        if body.endswith(PERSONAL):
+            # Who has to press it at three in the morning reads two lines, not five languages.
+            first, rest = _opening(base64.b64decode(body.removesuffix(PERSONAL)))
+            body = _base64_lines(_padded(first)) + PERSONAL + _base64_lines(rest)
+        return Letter(head + blank + body, self.keys)
 
     def _filled(self, address: str, message_id: str, link: str, end: bytes) -> bytes:
         values = {
@@ -295,6 +302,12 @@ def section(info: Info, alert: Alert[object]) -> Iterator[str]:
     if info.web:
         yield f"{more}{separator}{info.web}"
     yield f"{info.sender_name or ''} {alert.sent:%Y-%m-%d %H:%M}"
+
+
+def _opening(text: bytes) -> tuple[bytes, bytes]:
+    """Headline and place; all that follows them."""
+    *first, rest = text.split(b"\r\n", OPENING_LINES)
+    return b"\r\n".join(first) + b"\r\n", b"\r\n" + rest
 
 
 def _end(label: str, link: str, language: str) -> bytes:

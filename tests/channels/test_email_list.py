@@ -224,8 +224,14 @@ async def test_each_person_gets_a_link_of_their_own_and_no_list_to_leave(rig):
     )
     assert {key: t.outcome for key, t in told.items()} == {"facility:F001:0": Outcome.TAKEN, "p2": Outcome.TAKEN}
     first, second = (parsed(m.data) for m in rig.world.mails)
-    assert first.get_content().splitlines()[-2:] == ["確認・回答はこちら：", "https://bousai.example.jp/k/aaaa"]
-    assert second.get_content().splitlines()[-2:] == ["Confirm or answer here: ", "https://bousai.example.jp/a/bbbb"]
+    for mail, label, link in (
+        (first, "確認・回答はこちら：", "https://bousai.example.jp/k/aaaa"),
+        (second, "Confirm or answer here: ", "https://bousai.example.jp/a/bbbb"),
+    ):
+        lines = [line.rstrip() for line in mail.get_content().splitlines() if line.strip()]
+        assert lines[2:4] == [label.rstrip(), link], "headline and place, then what has to be pressed"
+        assert mail.get_content().count(link) == 1
+        assert "――――――――" in lines[4:], "other languages follow"
     assert second["Content-Language"] == "en-US"
     for mail in (first, second):
         assert not mail.defects

@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.email_list.dkim import Key, NoKey, record
-from channels.email_list.letter import Letter, Sender, plain, write
+from channels.email_list.letter import Letter, Sender, ask, plain, write
 from channels.email_list.settings import DkimSettings
 from config.secret import Secret
 from dispatcher.channel import Recipient, with_banner
 from dispatcher.clock import SystemClock
+from dispatcher.model.delivery import Priority
 from dispatcher.model.mode import Drill
+from dispatcher.model.question import Asking, Kind, Question, marked
 from tests.samples import evacuation_order
 
 SENDER = Sender(
@@ -74,6 +76,30 @@ def test_a_mail_to_one_person_is_signed_too_with_a_link_and_without():
     for link in ("https://bousai.example.jp/a/aaaa", ""):
         one = Recipient("p1", "guardian@example.jp", "ja", link)
         assert verdicts(letter().to_one(one, ORDER.identifier, SENDER)) == [True, True]
+
+
+def test_a_question_is_signed_too_with_its_link_between_the_languages():
+    said = tuple(
+        Asking(language, title, "", "one line", "ok", "hurt", "help", "119")
+        for language, title in (("ja", "無事ですか"), ("en", "Are you safe?"))
+    )
+    now = SystemClock().now()
+    question: Question[Drill] = Question(
+        campaign="c1",
+        round=1,
+        rung=0,
+        status=Drill.status,
+        about="",
+        kind=Kind.SAFETY,
+        priority=Priority.URGENT,
+        asked_at=now,
+        answer_until=now,
+        said=marked(said, Drill),
+    )
+    for language in ("ja", "en"):
+        written = Letter(ask(question, language, SENDER).template, KEYS)
+        one = Recipient("p1", "guardian@example.jp", language, "https://bousai.example.jp/a/aaaa")
+        assert verdicts(written.to_one(one, question.identifier, SENDER)) == [True, True]
 
 
 def test_a_mail_beside_the_list_is_signed():
