@@ -74,8 +74,15 @@ class Question(Generic[Mark_co]):
         return f"{self.campaign}/{self.round}.{self.rung}"
 
     def in_language(self, *languages: str) -> Asking:
-        """The question in one of these, in this order of preference; else the first there is."""
-        return next((a for wanted in languages for a in self.said if a.language == wanted), self.said[0])
+        """The question in one of these, in this order of preference, or in a kind of it (en: en-US), else the first."""
+        kin = (
+            asking
+            for wanted in languages
+            for its in (wanted, f"{wanted}-")
+            for asking in self.said
+            if asking.language == its or (its.endswith("-") and asking.language.startswith(its))
+        )
+        return next(kin, self.said[0])
 
     def require(self, mode: type[Mode]) -> None:
         """Raises ModeLeak unless it is of that mode and every piece that stands alone says so."""

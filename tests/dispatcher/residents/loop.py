@@ -36,7 +36,7 @@ class Loop:
         about = {
             "ja": "野川の避難指示（2:41）",
             "ja-x-easy": "野川（のがわ）の 避難指示（2:41）",
-            "en": "Evacuation order, Nogawa (2:41)",
+            "en-US": "Evacuation order, Nogawa (2:41)",
         }
         if kind is Kind.WATCH:
             about = {"ja": ""}

@@ -62,6 +62,12 @@ async def test_one_tap_is_an_answer(site, loop):
     assert "119" in page
 
 
+async def test_what_it_is_about_stands_in_the_language_of_the_page(site):
+    for path in (f"/a/{GOOD}", "/report"):
+        _, page = await text(site, "GET", f"{path}?lang=en")
+        assert "Evacuation order, Nogawa (2:41)" in page
+
+
 async def test_an_answer_may_be_changed_and_made_more_precise_with_three_more_questions(site, loop):
     await text(site, "POST", f"/a/{GOOD}", data={"a": "hurt"})
     more = {"a": "ok", "more": "1", "who": "family", "where": "第一小学校", "note": "水が\r\nほしい"}
