@@ -37,7 +37,7 @@ def test_the_preview_shows_the_hash_that_is_approved(desk):
     assert code == 0
     assert preview["hash"] == shown
     texts = preview["renderings"]["website"]["texts"]
-    assert [text["language"] for text in texts] == ["ja", "ja-x-easy", "en-US"]
+    assert [text["language"] for text in texts] == ["ja", "ja-x-easy", "en-US", "zh", "ko"]
     assert "大沢" in texts[0]["words"]
 
 
