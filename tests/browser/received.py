@@ -90,11 +90,15 @@ def holders(city: City, quarters: Iterable[str]) -> Mapping[str, set[str]]:
     world = city.worlds["email_list"]
     with world.subscribers.open(encoding="utf-8", newline="") as file:
         subscribers = {row["address"] for row in csv.DictReader(file) if row["quarters"] in inside}
+    facilities = city.stage.site.facilities
+    assert facilities is not None
+    with facilities.register.open(encoding="utf-8", newline="") as file:
+        first = {row["mails"].split()[0] for row in csv.DictReader(file) if row["quarter"] in inside and row["mails"]}
     shelters = [facility for facility in load("mitaka").facilities if facility.kind == SHELTER]
     terminals = {f"T{number:04d}" for number, shelter in enumerate(shelters, 1) if shelter.quarter in inside}
     return {
         "social": {city.worlds["social"].account},
-        "email_list": subscribers,
+        "email_list": subscribers | first,
         "cable_tv": {machine.name for machine in city.worlds["cable_tv"].machines},
         "ip_terminal": terminals,
         "wifi_multicast": {"mitaka", "mitakadai", "inokashira-koen"},

@@ -12,7 +12,7 @@ from tests.browser.city import APPROVER, WRITER
 from tests.browser.officer import CAUSE, MEDIA
 from tests.browser.received import received, see_received
 
-DRILL_MARKS = ("【訓練】", "[DRILL]", "<status>Exercise</status>")
+DRILL_MARKS = ("【訓練】", "[DRILL]", "【演习】", "【훈련】", "<status>Exercise</status>")
 WITH, WITHOUT = "with scripts", "without scripts"
 
 
