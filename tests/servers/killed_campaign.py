@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dispatcher.clock import SystemClock
+from dispatcher.ledger import Ledger
 from dispatcher.ledgers import open_ledger
 from dispatcher.model.campaign import Answer
 from dispatcher.model.mode import Drill
 from dispatcher.steps.send import GROUP
-from dispatcher.tracking.confirmation.keys import KeyRing
+from dispatcher.tracking.confirmation.case import read_reply
+from dispatcher.tracking.confirmation.keys import KeyRing, Keys
 from dispatcher.tracking.tokens import hashed
 from drills.world.email_list import World
 from tests.servers.asking import SECRET
@@ -79,8 +81,7 @@ async def survive(folder: Path, world: World, *, people: int, kills: int, seed: 
         complaints = len(await ledger.verify())
         keys = KeyRing(SECRET).of(await ledger.campaigns.get(campaign))
         for token, said in kept.items():
-            found = await ledger.campaigns.by_token(hashed(token))
-            lost += found is None or found[0].standing != keys.standing(said)
+            lost += not await _is_kept(ledger, keys, token, said)
         rows = [row async for row in ledger.campaigns.each(campaign)]
     sent = Counter(email.message_from_bytes(mail.data)["Message-ID"] for mail in world.mails)
     questions = Counter(address for address, _ in {(m.recipients[0], _id(m.data)) for m in world.mails})
@@ -94,6 +95,17 @@ async def survive(folder: Path, world: World, *, people: int, kills: int, seed: 
         most_questions=max(questions.values()),
         complaints=complaints,
     )
+
+
+async def _is_kept(ledger: Ledger, keys: Keys, token: str, said: Answer) -> bool:
+    """Whether it stands among what was heard of this person by this link; a relative's word beside their own changes no standing."""
+    found = await ledger.campaigns.by_token(hashed(token))
+    if found is None:
+        return False
+    row, source = found
+    kept = await ledger.campaigns.replies(row.campaign, row.id)
+    heard = [read_reply(keys.open(one.sealed, f"reply:{one.id}")) for one in kept]
+    return any((one.answer, one.source) == (said, source) for one in heard)
 
 
 def _id(data: bytes) -> str:
