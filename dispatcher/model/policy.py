@@ -51,6 +51,12 @@ def asked_on(ladder: Ladder, rung: int, contacts: Sequence[Contact]) -> tuple[in
     return tuple(i for whom in step.whom for i in _several(_of((whom,), step, contacts), step, contacts))
 
 
+def first_on(ladder: Ladder, contacts: Sequence[Contact]) -> tuple[int, Sequence[int]]:
+    """The rung that somebody begins on: those that nobody stands on are passed over, so who has no medium is asked for at once."""
+    on_rungs = ((rung, asked_on(ladder, rung, contacts)) for rung in range(len(ladder.rungs)))
+    return next(((rung, found) for rung, found in on_rungs if found), (len(ladder.rungs) - 1, ()))
+
+
 def on_rung(ladder: Ladder, rung: int, contacts: Sequence[Contact]) -> tuple[int, ...]:
     """Every contact that this rung may ask: those that it asks first, then those that it asks in their place."""
     first = asked_on(ladder, rung, contacts)

@@ -32,6 +32,7 @@ from dispatcher.steps.dispatch import CLOCK
 from dispatcher.tracking.acknowledgement import Acknowledgements, Answers, Returned
 from dispatcher.tracking.confirmation import Confirmation
 from dispatcher.tracking.confirmation.case import Case
+from dispatcher.tracking.confirmation.enrolling import People
 from drills.world.ports import free_port
 
 SITE = "http://127.0.0.1:9"
@@ -94,8 +95,10 @@ async def asking(
     dsn: str,
     node: str = "test",
     policies: Mapping[str, Ladder] | None = None,
+    secret: bytes = SECRET,
+    roster: People | None = None,
 ) -> AsyncIterator[Asks]:
-    """Inside, the outbox runs."""
+    """Inside, the outbox runs. `roster`: in the place of one that has `cases`."""
     city, clock = load("mitaka"), Leaping()
     address = f"127.0.0.1:{free_port()}"
     described = {
@@ -126,7 +129,7 @@ async def asking(
             state.mkdir(parents=True, exist_ok=True)
             opened[kind] = classes[kind](Drill, each, Surroundings(clock, city, state, SITE, node))
             await stack.enter_async_context(opened[kind].open(Acknowledgements(ledger, kind, Returned(), answers)))
-        confirmation = Confirmation(Drill, ledger, opened, people, SECRET, clock, city, SITE, policies)
+        confirmation = Confirmation(Drill, ledger, opened, roster or people, secret, clock, city, SITE, policies)
         answers.begin(confirmation.answering)
         lanes = {CLOCK: TIMERS, **{kind: channel.limits for kind, channel in opened.items()}}
         tasks = await stack.enter_async_context(asyncio.TaskGroup())

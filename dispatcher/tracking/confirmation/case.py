@@ -10,7 +10,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from config.ladders import Whom
+from config.ladders import Ladder, Whom
 from dispatcher.model.campaign import Answer, Reply, Source
 from dispatcher.model.policy import Contact
 from dispatcher.tracking.confirmation.round import OWN
@@ -23,6 +23,8 @@ SOURCES: Mapping[Whom, Source] = {
     Whom.SUPPORTER: Source.SUPPORTER,
 }
 """Who speaks when a contact answers."""
+EVERYBODY = "everybody"
+"""The cohort of whoever is in none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,11 @@ class Case:
             for name, value in zip(_FIELDS, values, strict=False)
         }
         return cls(**said, contacts=contacts)
+
+
+def cohort_of(ladder: Ladder, case: Case) -> str:
+    """The one that somebody is counted in: what put them on their ladder, else the first that they are in."""
+    return next((c for c in case.cohorts if c in ladder.cohorts), next(iter(case.cohorts), EVERYBODY))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from dispatcher.model.mode import Drill
 from dispatcher.model.policy import Contact
 from dispatcher.steps.dispatch import CLOCK
 from dispatcher.tracking.confirmation import Confirmation
-from dispatcher.tracking.confirmation.asking import link_name
 from dispatcher.tracking.confirmation.case import Case
 from dispatcher.tracking.confirmation.keys import KeyRing, Keys
+from dispatcher.tracking.confirmation.outbox import link_name
 
 SECRET = bytes(range(32))
 QUARTER = "132040301"

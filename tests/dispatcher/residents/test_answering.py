@@ -5,6 +5,7 @@ import sqlite3
 from collections import Counter
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
+from functools import partial
 
 import aiohttp
 import pytest
@@ -25,7 +26,7 @@ from dispatcher.tracking.caring import Wish
 from dispatcher.tracking.confirmation.case import read_reply
 from dispatcher.tracking.confirmation.hearing import Hearing
 from dispatcher.tracking.confirmation.keys import KeyRing
-from dispatcher.tracking.confirmation.matching import due_after
+from dispatcher.tracking.confirmation.matching import due_after, look_later
 from tests.dispatcher.residents.campaign import CITY, QUARTER, RELATIVE, SECRET, asked, begin, confirmation_on
 
 PAGES = Pages(CITY, Drill)
@@ -134,7 +135,7 @@ async def test_a_link_guessed_expired_closed_or_of_another_event_costs_the_same_
         clock.advance(timedelta(hours=73).total_seconds())
         now = await begin(confirmation_on(closed.ledger, 1, clock), closed.ledger)
         counting = Counting(closed.ledger.campaigns)
-        hearing = Hearing(Drill, counting, KeyRing(SECRET), clock, closed.confirmation._reported)
+        hearing = Hearing(Drill, counting, KeyRing(SECRET), clock, partial(look_later, closed.ledger, clock))
         seen = []
         async with site_of(hearing, clock) as site:
             for token in ("a" * 26, "nothing", closed.token(0), over.token(0), now.keys.token("nobody", "self")):

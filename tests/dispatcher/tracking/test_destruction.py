@@ -22,10 +22,10 @@ from dispatcher.model.campaign import Answer, Progress
 from dispatcher.model.report import Reported
 from dispatcher.sealing import Box, Unopened
 from dispatcher.tracking.caring import Cell
-from dispatcher.tracking.confirmation import _counted
-from dispatcher.tracking.confirmation.asking import link_name
 from dispatcher.tracking.confirmation.case import Case
 from dispatcher.tracking.confirmation.keys import KeyRing
+from dispatcher.tracking.confirmation.lifetime import counted
+from dispatcher.tracking.confirmation.outbox import link_name
 from tests.contracts.ledger_contract import REAL, until
 from tests.servers.inside import Node
 
@@ -191,12 +191,12 @@ def test_no_count_stays_from_which_fewer_than_five_people_follow(answers, kept):
     cells = [cell(answer, count) for answer, count in answers.items()]
     hidden = [cell(Answer.HELP, 60, is_restricted=True)]
     nobody = dict.fromkeys(("help", "hurt", "silent", "ok"), (0, 0))
-    assert _counted([*cells, *hidden]) == {**nobody, **kept}
+    assert counted([*cells, *hidden]) == {**nobody, **kept}
 
 
 def test_what_stays_is_no_sum_by_which_a_quarter_that_was_hidden_follows():
     elsewhere = replace(cell(Answer.OK, 2), quarter="132040301")
-    assert _counted([cell(Answer.OK, 50), elsewhere])["ok"] == (51, 54)
+    assert counted([cell(Answer.OK, 50), elsewhere])["ok"] == (51, 54)
 
 
 def cell(answer, count, *, is_restricted=False):

@@ -203,8 +203,7 @@ async def test_a_round_that_is_closed_while_people_are_written_down_writes_down_
                 closed.append(number)
             yield each
 
-    async with loop() as asks:
-        asks.confirmation._asking = replace(asks.confirmation._asking, people=people)
+    async with loop(roster=people) as asks:
         campaign = await asks.start()
 
         async def is_enrolling_over():
@@ -331,8 +330,7 @@ async def test_a_roster_that_changes_half_way_leaves_nobody_without_rungs(loop):
         if len(passes) == 1:
             raise OSError("the roster went away, and came back as another one")
 
-    async with loop() as asks:
-        asks.confirmation._asking = replace(asks.confirmation._asking, people=people)
+    async with loop(roster=people) as asks:
         campaign = await begun(asks, len(others) + 1)
         assert len(passes) == 2
         asks.clock.leap(61)
@@ -344,14 +342,11 @@ async def test_a_roster_that_changes_half_way_leaves_nobody_without_rungs(loop):
         await until(is_visited)
 
 
-async def test_with_another_key_no_rung_is_lost_and_what_is_over_is_destroyed_all_the_same(loop, world):
+async def test_with_another_key_no_rung_is_lost_and_what_is_over_is_destroyed_all_the_same(loop):
+    another = b"another" * 10
     async with loop(case(1)) as asks:
         campaign = await begun(asks, 1)
-        right = asks.confirmation._ring, asks.confirmation._asking.ring
-        wrong = KeyRing(b"another" * 10)
-        asks.confirmation._ring = wrong
-        asking_right = asks.confirmation._asking
-        asks.confirmation._asking = replace(asking_right, ring=wrong)
+    async with loop(case(1), secret=another) as asks:
         asks.clock.leap(61)
         asks.ledger.wake()
 
@@ -359,15 +354,15 @@ async def test_with_another_key_no_rung_is_lost_and_what_is_over_is_destroyed_al
             return (await asks.ledger.deliveries(campaign)).get("waiting", 0) >= 5
 
         await until(are_waiting)
-        asks.confirmation._ring, asks.confirmation._asking = right[0], asking_right
-        asks.clock.leap(1)
+    async with loop(case(1)) as asks:
+        asks.clock.leap(62)
         asks.ledger.wake()
 
         async def is_visited():
             return await to_visit(asks, campaign) == {"住民0001"}
 
         await until(is_visited)
-        asks.confirmation._ring = wrong
+    async with loop(case(1), secret=another) as asks:
         await asks.confirmation.close("職員A", campaign)
         await asks.confirmation.destroy(campaign)
         assert (await asks.ledger.campaigns.get(campaign)).is_destroyed
@@ -376,11 +371,11 @@ async def test_with_another_key_no_rung_is_lost_and_what_is_over_is_destroyed_al
 async def test_a_round_ends_although_this_machines_clock_is_behind_the_databases(loop):
     async with loop(case(1)) as asks:
         campaign = await begun(asks, 1)
-        await asks.confirmation._end(campaign, 1)
+        await asks.confirmation._lifetime.end(campaign, 1)
         assert (await asks.ledger.campaigns.get(campaign)).body["state"] == "closed"
         again = await begun(asks, 1)
         await asked_anew(asks, again)
-        await asks.confirmation._end(again, 1)
+        await asks.confirmation._lifetime.end(again, 1)
         assert (await asks.ledger.campaigns.get(again)).body["state"] == "open"
-        await asks.confirmation._end(again, 2)
+        await asks.confirmation._lifetime.end(again, 2)
         assert (await asks.ledger.campaigns.get(again)).body["state"] == "closed"

@@ -105,7 +105,9 @@ async def test_a_timer_that_comes_twice_begins_its_day_once_and_the_next_is_park
         await switched_on(asks)
         await at(asks, 9)
         (day,) = await until_days(asks, 1)
-        await asks.confirmation._begin_day("1", day.removeprefix("watch-"))  # as after kill -9 before it was settled
+        await asks.confirmation._daily.begin_day(
+            "1", day.removeprefix("watch-")
+        )  # as after kill -9 before it was settled
         assert len(await days(asks)) == 1
         await at(asks, 9)
         await until_days(asks, 2)

@@ -1,0 +1,190 @@
+"""Rungs: whoever is silent when one is due goes up to it, with the questions that it asks.
+
+One timer for each rung of each ladder of a round stands in the outbox, not one for each person. When it is due, those who are
+still silent climb, ROWS of them in one transaction with the deliveries that ask for them: whoever was interrupted goes on where it
+stopped, because nobody who has climbed is below the rung any more.
+
+Source: design.md §5 "Submit", §8.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from config.ladders import Kind, Ladder, Whom
+from dispatcher.campaigns import ROWS, SILENT, Asked, Campaign, Climbing, Wanted
+from dispatcher.channel import Channel
+from dispatcher.errors import StaleHash
+from dispatcher.ledger import Event, Ledger
+from dispatcher.model.campaign import Progress
+from dispatcher.model.mode import M
+from dispatcher.model.policy import Contact, asked_on, on_rung
+from dispatcher.tracking.confirmation.case import SOURCES, Case
+from dispatcher.tracking.confirmation.keys import Keys
+from dispatcher.tracking.confirmation.outbox import Place, link_name, questions
+from dispatcher.tracking.confirmation.round import OWN, Round
+from dispatcher.tracking.tokens import hashed
+
+T = TypeVar("T")
+TERMINAL = "ip_terminal"
+
+
+@dataclass(frozen=True, slots=True)
+class Rungs(Generic[M]):
+    """Moves people up their ladders."""
+
+    ledger: Ledger
+    channels: Mapping[str, Channel[M, Any]]
+    ladders: Mapping[str, Ladder]
+
+    async def climb(self, campaign: Campaign, body: Round, keys: Keys, number: int, name: str, rung: int) -> None:
+        """All who are silent in this round and below this rung of this ladder."""
+        wanted = Wanted(progress=SILENT, ladder=name, round=number, below_rung=rung)
+        async for some in parts(self.ledger.campaigns.each(campaign.id, wanted)):
+            busy = await self.busy(body, keys)
+            if still := [row for row in some if row.codes.quarter not in busy]:
+                await self.up(campaign, body, keys, name, number, rung, still)
+
+    async def busy(self, body: Round, keys: Keys) -> set[str]:
+        """Codes of quarters where the daily touch pauses, because people there are asked whether they are safe."""
+        if body.kind != Kind.WATCH:
+            return set()
+        others = [Round.of(one) for one in await self.ledger.campaigns.all()]
+        open_ = [other for other in others if other.is_open and other.kind == Kind.SAFETY]
+        return {keys.code("quarter", quarter) for other in open_ for quarter in other.quarters}
+
+    async def up(
+        self,
+        campaign: Campaign,
+        body: Round,
+        keys: Keys,
+        name: str,
+        number: int,
+        rung: int,
+        rows: Sequence[Asked],
+        *,
+        is_lost: bool = False,
+    ) -> None:
+        """These people go up to this rung, with what asks for them there; whoever has nobody on it waits for the next one."""
+        ladder = self.ladders[name]
+        step = ladder.rungs[rung]
+        is_last = rung == len(ladder.rungs) - 1
+        cases = {row.id: Case.read(keys.open(row.sealed, row.id)) for row in rows}
+        places = {
+            id_: [Place(id_, number, rung, i) for i in asked_on(ladder, rung, case.contacts)]
+            for id_, case in cases.items()
+        }
+        holders: dict[str, str] = {}
+        if Whom.SUPPORTER in step.whom:
+            places, holders = await self._supported(campaign.id, keys, cases, places, rung, ladder)
+        going = [id_ for id_, found in places.items() if found or is_last]
+        own = set(step.whom) <= OWN
+        progress = Progress.REMINDED if own else Progress.ESCALATED
+        if is_last and is_lost:
+            progress = Progress.UNREACHABLE
+        # Who may be asked in the place of another has a link from now on: a refusal comes when nobody climbs.
+        may_be = {
+            id_: [Place(id_, number, rung, i) for i in on_rung(ladder, rung, cases[id_].contacts)] for id_ in going
+        }
+        tokens = {
+            hashed(keys.token(place.person, link_name(contact, place.contact))): (
+                place.person,
+                SOURCES[contact.whom].value,
+            )
+            for place, contact in _asked(cases, may_be)
+        }
+        tokens |= await self._buttons(keys, _asked(cases, may_be) if not own else ())
+        climbing = Climbing(number, rung, progress, going, holders, tokens)
+        if going:
+            what = f"{number}/{name}/{rung}"
+            deliveries = questions(campaign.id, body, what, _asked(cases, places), self.channels)
+            event = Event("safety.climbed", campaign.id, {"round": number, "ladder": name, "rung": rung})
+            await self.ledger.campaigns.climb(campaign.id, climbing, deliveries, event)
+            self.ledger.wake()
+
+    async def _supported(
+        self,
+        campaign: str,
+        keys: Keys,
+        cases: Mapping[str, Case],
+        places: Mapping[str, Sequence[Place]],
+        rung: int,
+        ladder: Ladder,
+    ) -> tuple[dict[str, list[Place]], dict[str, str]]:
+        """To each the first of their supporters who has room for one case more, and who that is."""
+        held = Counter(await self.ledger.campaigns.open_cases(campaign))
+        chosen: dict[str, list[Place]] = {}
+        holders: dict[str, str] = {}
+        for id_, found in places.items():
+            chosen[id_] = []
+            for i in on_rung(ladder, rung, cases[id_].contacts) if found else ():
+                holder = holder_code(keys, cases[id_].contacts[i])
+                if held[holder] < ladder.most_cases:
+                    held[holder] += 1
+                    holders[id_] = holder
+                    chosen[id_] = [replace(found[0], contact=i)]
+                    break
+        return chosen, holders
+
+    async def next_supporter(self, campaign: str, keys: Keys, place: Place, row: Asked, case: Case) -> int | None:
+        """The contact of the next supporter who has room, and the case is theirs; None: there is none left."""
+        ladder = self.ladders[row.codes.ladder]
+        places: dict[int, str] = {i: str(replace(place, contact=i)) for i in on_rung(ladder, place.rung, case.contacts)}
+        refused = {str(place), *await self.ledger.refused(campaign, sorted(places.values()))}
+        held = await self.ledger.campaigns.open_cases(campaign)
+        for i, address in places.items():
+            holder = holder_code(keys, case.contacts[i])
+            # Whoever has the case may have a second address.
+            if address not in refused and (holder == row.holder or held.get(holder, 0) < ladder.most_cases):
+                facts = {"round": place.round, "ladder": row.codes.ladder, "rung": place.rung}
+                with suppress(StaleHash):  # an answer came in, or staff have taken it on
+                    await self.ledger.campaigns.mark(
+                        campaign, row.id, row.version, Event("safety.climbed", campaign, facts), holder=holder
+                    )
+                return i
+        return None
+
+    async def _buttons(self, keys: Keys, asked: Iterable[tuple[Place, Contact]]) -> dict[str, tuple[str, str]]:
+        """By which a terminal's button finds these people, each on the first place of the terminal that nobody has."""
+        tokens: dict[str, tuple[str, str]] = {}
+        for place, contact in asked:
+            if contact.channel == TERMINAL:
+                number = 0
+                while (at := await self._at(button := hashed(keys.button(contact.address, number)), tokens)) not in {
+                    None,
+                    place.person,
+                }:
+                    number += 1
+                if at is None:
+                    tokens[button] = (place.person, SOURCES[contact.whom].value)
+        return tokens
+
+    async def _at(self, button: str, new: Mapping[str, tuple[str, str]]) -> str | None:
+        """Who stands at this place of a terminal; None: nobody does yet."""
+        if button in new:
+            return new[button][0]
+        kept = await self.ledger.campaigns.by_token(button)
+        return kept[0].id if kept else None
+
+
+def holder_code(keys: Keys, contact: Contact) -> str:
+    """Of the supporter whom a contact reaches: by their common ID where the roster knows them."""
+    return keys.code("holder", contact.who or contact.address)
+
+
+def _asked(cases: Mapping[str, Case], places: Mapping[str, Sequence[Place]]) -> list[tuple[Place, Contact]]:
+    return [(place, cases[id_].contacts[place.contact]) for id_, found in places.items() for place in found]
+
+
+async def parts(source: AsyncIterator[T]) -> AsyncIterator[list[T]]:
+    """So many at once as go into one transaction."""
+    part: list[T] = []
+    async for one in source:
+        part.append(one)
+        if len(part) == ROWS:
+            yield part
+            part = []
+    if part:
+        yield part
