@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.city import City
-from tests.browser.officer import PATIENCE_MS, Officer, officer
+from tests.browser.officer import HEIGHT, NARROW, PATIENCE_MS, Officer, officer
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
@@ -38,6 +38,13 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def phone(chromium: Browser) -> Iterator[Page]:
+    """A page as wide as a phone."""
+    with chromium.new_context(viewport={"width": NARROW, "height": HEIGHT}) as context:
+        yield context.new_page()
 
 
 @pytest.fixture(scope="package")

@@ -1,11 +1,8 @@
 """The pages on which residents answer, and the station's own: for everybody's use, in five languages, on a phone and on a desk."""
 
-import asyncio
-import threading
 from contextlib import asynccontextmanager
 
 import pytest
-import uvloop
 
 from config.cities import load
 from config.words import LANGUAGES
@@ -19,11 +16,11 @@ from multicast.forwarding import Forwarder
 from multicast.phones import Phones, Post, serving
 from multicast.sealing import AnswerKey, Sealer
 from multicast.spool import Spool
-from tests.browser.officer import HEIGHT, WIDE
-from tests.browser.test_pages import WORDS, keep_picture, see_no_violation
+from tests.browser.looking import WORDS, see_it_fits, see_no_violation, see_thumbs_can_press
+from tests.browser.officer import HEIGHT, NARROW
 from tests.dispatcher.residents.loop import GOOD, NAME, RELATIVE, WATCH, Loop
+from tests.servers.beside import beside
 
-PHONE = 390
 DRAWN = ("ja", "ja-x-easy")
 """The one with the longest lines, and the one with readings over them."""
 LONG = "あ" * 400
@@ -65,32 +62,17 @@ async def both(folder):
 @pytest.fixture(scope="module")
 def doors(tmp_path_factory):
     """Where the residents' doors are and the station's, on a loop of their own: the browser's has another one."""
-    loop = uvloop.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="doors")
-    thread.start()
-
-    def run(work):
-        return asyncio.run_coroutine_threadsafe(work, loop).result(30)
-
-    opened = both(tmp_path_factory.mktemp("station"))
-    yield run(opened.__aenter__())
-    run(opened.__aexit__(None, None, None))
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(30)
-    loop.close()
-
-
-@pytest.fixture(scope="module")
-def phone(chromium):
-    with chromium.new_context(viewport={"width": PHONE, "height": HEIGHT}) as context:
-        yield context.new_page()
+    with beside("doors") as run:
+        opened = both(tmp_path_factory.mktemp("station"))
+        yield run(opened.__aenter__())
+        run(opened.__aexit__(None, None, None))
 
 
 def reached(page, doors, name, language):
     """This page, by the way that people take to it."""
     path, doing = SEEN[name]
     door, _, path = path.rpartition(":")
-    page.set_viewport_size({"width": PHONE, "height": HEIGHT})
+    page.set_viewport_size({"width": NARROW, "height": HEIGHT})
     page.goto(f"{doors[door]}{path}{'&' if '?' in path else '?'}lang={language}")
     if doing:
         # What a browser would hold back is what an older one sends.
@@ -108,21 +90,12 @@ def test_a_residents_page_is_for_everybody(name, language, phone, doors, screens
     assert phone.locator("html").get_attribute("lang") == language
     # In every language by what it can change, in two of them by everything.
     see_no_violation(phone, **({} if language in DRAWN else {"runOnly": {"type": "tag", "values": WORDS}}))
-    small = phone.evaluate(
-        "[...document.querySelectorAll('button, input:not([type=hidden]), select, textarea')]"
-        ".filter(e => Math.max(e.getBoundingClientRect().height, e.closest('label')?.getBoundingClientRect().height ?? 0) < 44)"
-        ".map(e => e.outerHTML)"
-    )
-    assert small == []
-    for width in (PHONE, WIDE):
-        phone.set_viewport_size({"width": width, "height": HEIGHT})
-        if language in DRAWN:
-            keep_picture(phone, screens / f"residents-{name}-{language}-{width}.png")
-        assert phone.evaluate("document.scrollingElement.scrollWidth") <= width
+    see_thumbs_can_press(phone)
+    see_it_fits(phone, screens / f"residents-{name}-{language}" if language in DRAWN else None)
 
 
 def test_an_answer_needs_no_script(chromium, doors):
-    with chromium.new_context(viewport={"width": PHONE, "height": HEIGHT}, java_script_enabled=False) as context:
+    with chromium.new_context(viewport={"width": NARROW, "height": HEIGHT}, java_script_enabled=False) as context:
         page = context.new_page()
         page.goto(f"{doors['']}/a/{GOOD}")
         page.click('button[value="hurt"]')

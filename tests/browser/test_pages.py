@@ -4,16 +4,12 @@ Pictures of each are kept under out/screens/, for people to look at.
 """
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
 from tests.browser.city import ADMIN, APPROVER, WRITER
-from tests.browser.officer import HEIGHT, NARROW, WIDE
+from tests.browser.looking import WORDS, see_it_fits, see_no_violation
+from tests.browser.officer import NARROW, WIDE
 
 HEAVIEST_BYTES = 40 * 1024
-HIGHEST = 9000
-"""Pixels of a picture."""
-WORDS = ["cat.name-role-value", "cat.language", "cat.forms", "cat.structure", "cat.text-alternatives"]
-"""axe-core's rules about what things are called: all that another language can change."""
 LOADED = {"document", "stylesheet", "script"}
 
 PAGES = {
@@ -56,28 +52,8 @@ def test_a_page_is_for_everybody_and_light(name, night, sit, stranger, screens):
         <= HEAVIEST_BYTES
     )
     see_no_violation(page)
-    for width in (WIDE, NARROW):
-        page.set_viewport_size({"width": width, "height": HEIGHT})
-        keep_picture(page, screens / f"{name}-{width}.png")
-        assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    see_it_fits(page, screens / name, (WIDE, NARROW))
     separator = "&" if "?" in path else "?"
     officer.open(path.format(**night) + f"{separator}lang=en")
     assert page.locator("html").get_attribute("lang") == "en"
     see_no_violation(page, runOnly={"type": "tag", "values": WORDS})
-
-
-def keep_picture(page, path):
-    """All of the page at once: on a screen as high as it, so that its sticky bars stand where they end up."""
-    height = page.evaluate("document.scrollingElement.scrollHeight")
-    page.set_viewport_size({"width": page.viewport_size["width"], "height": min(height, HIGHEST)})
-    page.screenshot(path=path)
-
-
-def see_no_violation(page, **options):
-    """axe-core's judgement of what the browser has drawn."""
-    found = Axe().run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
-    assert not found, "\n".join(
-        f"{rule['id']}: {rule['help']}: {node['html'][:200]} {node['failureSummary']}"
-        for rule in found
-        for node in rule["nodes"]
-    )

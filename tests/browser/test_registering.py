@@ -1,16 +1,12 @@
 """The pages of registered mail: for everybody's use, in five languages, on a phone and on a desk, without a script."""
 
-import asyncio
-import threading
-
 import pytest
-import uvloop
 
 from config.words import LANGUAGES
-from tests.browser.officer import HEIGHT, WIDE
-from tests.browser.test_answering import PHONE
-from tests.browser.test_pages import keep_picture, see_no_violation
+from tests.browser.looking import see_it_fits, see_no_violation, see_thumbs_can_press
+from tests.browser.officer import HEIGHT, NARROW
 from tests.dispatcher.residents.test_registration import FORM, a_city
+from tests.servers.beside import beside
 
 ALL = (
     *((page, language) for page in ("ask", "open") for language in LANGUAGES),
@@ -22,33 +18,18 @@ FOR_LOOKING_AT = ("ja", "ja-x-easy", "en")
 @pytest.fixture(scope="module")
 def city(tmp_path_factory):
     """The listener and the relay on a loop of their own (the browser's has another one), and a link that came by mail."""
-    loop = uvloop.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="city")
-    thread.start()
-
-    def run(work):
-        return asyncio.run_coroutine_threadsafe(work, loop).result(30)
-
-    opened = a_city(tmp_path_factory.mktemp("city"))
-    made = run(opened.__aenter__())
-    run(made.post("/mail", **FORM))
-    yield str(made.session._base_url).rstrip("/"), run(made.link_to(FORM["address"]))
-    run(opened.__aexit__(None, None, None))
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(30)
-    loop.close()
-
-
-@pytest.fixture(scope="module")
-def phone(chromium):
-    with chromium.new_context(viewport={"width": PHONE, "height": HEIGHT}) as context:
-        yield context.new_page()
+    with beside("city") as run:
+        opened = a_city(tmp_path_factory.mktemp("city"))
+        made = run(opened.__aenter__())
+        run(made.post("/mail", **FORM))
+        yield str(made.session._base_url).rstrip("/"), run(made.link_to(FORM["address"]))
+        run(opened.__aexit__(None, None, None))
 
 
 def reached(page, city, name, language):
     """This page, by the way that people take to it."""
     url, link = city
-    page.set_viewport_size({"width": PHONE, "height": HEIGHT})
+    page.set_viewport_size({"width": NARROW, "height": HEIGHT})
     page.goto(f"{url}{link if name == 'open' else '/m/none' if name == 'gone' else '/mail'}?lang={language}")
     if name in {"mend", "sent"}:
         page.fill("#address", "か@example.jp" if name == "mend" else "another@example.jp")
@@ -63,22 +44,13 @@ def test_a_page_of_registered_mail_is_for_everybody(name, language, phone, city,
     assert phone.locator("html").get_attribute("lang") == language
     phone.evaluate("document.querySelectorAll('details').forEach((d, n) => d.open = n < 2)")
     see_no_violation(phone)
-    small = phone.evaluate(
-        "[...document.querySelectorAll('button, summary, input:not([type=hidden]), select')].filter(e => e.checkVisibility())"
-        ".filter(e => Math.max(e.getBoundingClientRect().height, e.closest('label')?.getBoundingClientRect().height ?? 0) < 44)"
-        ".map(e => e.outerHTML)"
-    )
-    assert small == []
-    for width in (PHONE, WIDE):
-        phone.set_viewport_size({"width": width, "height": HEIGHT})
-        if language in FOR_LOOKING_AT:
-            keep_picture(phone, screens / f"mail-{name}-{language}-{width}.png")
-        assert phone.evaluate("document.scrollingElement.scrollWidth") <= width
+    see_thumbs_can_press(phone)
+    see_it_fits(phone, screens / f"mail-{name}-{language}" if language in FOR_LOOKING_AT else None)
 
 
 def test_signing_up_and_leaving_need_no_script(chromium, city):
     url, link = city
-    with chromium.new_context(viewport={"width": PHONE, "height": HEIGHT}, java_script_enabled=False) as context:
+    with chromium.new_context(viewport={"width": NARROW, "height": HEIGHT}, java_script_enabled=False) as context:
         page = context.new_page()
         page.goto(url + link)
         page.click('button[value="save"]')
