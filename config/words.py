@@ -18,6 +18,9 @@ LANGUAGES: Mapping[str, str] = MappingProxyType(
 )
 """Each language's name in itself, in the order in which they are offered."""
 
+MESSAGES = tuple("en-US" if language == "en" else language for language in LANGUAGES)
+"""The same languages as tags of what is sent: messages, questions, whoever is sent them."""
+
 _NAMES = {**LANGUAGES, "vi": "Tiếng Việt"}
 """A city's messages may be in more languages than the pages around them."""
 

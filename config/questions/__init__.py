@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 
 from config.binding import bind_folder
+from config.words import MESSAGES
 
 _HERE = Path(__file__).parent
-LANGUAGES = ("ja", "ja-x-easy", "en-US", "zh", "ko")
 LONGEST = 400
 
 
@@ -54,7 +54,7 @@ class Wording:
     texts: Mapping[str, Texts]
 
     def problems(self) -> Iterable[tuple[str, str]]:
-        if missing := [language for language in LANGUAGES if language not in self.texts]:
+        if missing := [language for language in MESSAGES if language not in self.texts]:
             yield "texts", f"is not there in {', '.join(missing)}"
 
 

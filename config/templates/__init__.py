@@ -16,10 +16,11 @@ from typing import Literal
 
 from config.binding import bind
 from config.document import ConfigError, Node, Problem, read
+from config.words import MESSAGES
 
 _HERE = Path(__file__).parent
 FIELDS = ("event", "headline", "description", "instruction", "short")
-LANGUAGES = ("ja", "ja-x-easy", "en-US", "zh", "ko")
+LANGUAGES = MESSAGES
 PLACEHOLDERS = frozenset({"place", "cause", "shelters", "issued", "next_update", "contact", "sender", "note"})
 NOT_TRANSLATED = frozenset({"note"})
 """Words that staff type in Japanese in the middle of it all: no other language need have them."""

@@ -13,6 +13,7 @@ from typing import Generic
 
 from config.city import City
 from config.ladders import Kind, Ladder
+from config.words import MESSAGES
 from dispatcher import cap
 from dispatcher.clock import Clock
 from dispatcher.errors import Finding, InvalidInput, NotFound, Refused, StaleHash
@@ -203,14 +204,8 @@ class Lifetime(Generic[M]):
             findings.append(Finding("quarters", "発表か地域を選んでください (an alert or quarters are needed)"))
         if findings:
             raise InvalidInput(findings)
-        if not said:
-            languages = ("ja", "ja-x-easy", "en-US")
-            said = (
-                {language: self.city.say(where, language) for language in languages}
-                if where
-                else {"ja": self.city.names["ja"]}
-            )
-        return said, where or list(self.city.quarters)
+        where = where or list(self.city.quarters)
+        return said or {language: self.city.say(where, language) for language in MESSAGES}, where
 
 
 def counted(cells: Sequence[Cell]) -> Mapping[str, tuple[int, int]]:

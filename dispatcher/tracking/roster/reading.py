@@ -23,13 +23,13 @@ from datetime import date
 from typing import Any, BinaryIO
 
 from config.city import City
+from config.words import MESSAGES
 from dispatcher.errors import Finding, InvalidInput
 from dispatcher.tracking.roster.encoding import lines, recognise
 from dispatcher.tracking.roster.person import COLUMNS, NEEDED, Person
 
 MOST_SHOWN = 1000
 """Findings; of more the number is said."""
-LANGUAGES = ("ja", "ja-x-easy", "en-US", "zh", "ko")
 _YES = frozenset({"1", "yes", "true", "有", "あり", "はい", "○"})
 _NO = frozenset({"", "0", "no", "false", "無", "なし", "いいえ", "×"})
 _CHOME = "一二三四五六七八九"
@@ -60,7 +60,7 @@ _FORMS: Mapping[str, _Form] = {
         re.compile(rf"{_TEXT}{{0,40}}"), "町丁目の名前か9けたの番号 (a quarter's name or its nine digits)"
     ),
     "phones": _Form(re.compile(_PHONE), "0422-00-0000 のような番号 (a number like that)", 3),
-    "language": _Form(re.compile("|".join(("", *LANGUAGES))), "、".join(LANGUAGES)),
+    "language": _Form(re.compile("|".join(("", *MESSAGES))), "、".join(MESSAGES)),
     "household": _Form(re.compile(f"(?:{_ID})?"), _ids),
     "facility": _Form(re.compile(f"(?:{_ID})?"), _ids),
     "guardians": _Form(re.compile(_ID), _ids, 4),

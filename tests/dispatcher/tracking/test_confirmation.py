@@ -101,6 +101,16 @@ async def test_everybody_gets_one_mail_with_a_link_of_their_own(loop, world):
         assert {one.progress for one in (await everybody(asks, campaign)).values()} == {Progress.ASKED}
 
 
+async def test_each_is_told_in_their_own_language_where_it_was(loop, world):
+    words = {"ja-x-easy": "おおさわ", "en-US": "Osawa 1-chome", "zh": "大泽一丁目", "ko": "오사와 1초메"}
+    own = {name: Contact(Whom.SELF, "email_list", f"{name}@example.jp", name) for name in words}
+    async with loop(*(case(n, contact) for n, contact in enumerate(own.values()))) as asks:
+        await asks.start()
+        await until(lambda: len(world.mails) == len(words))
+        for name, place in words.items():
+            assert place in text_of(mails_to(world, f"{name}@example.jp")[0])
+
+
 async def test_there_is_one_timer_for_each_rung_and_not_one_for_each_person(loop, world):
     async with loop(*(case(n) for n in range(40))) as asks:
         campaign = await asks.start()

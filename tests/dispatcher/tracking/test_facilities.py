@@ -15,7 +15,8 @@ from dispatcher.tracking.reach import Claimed
 from drills.world.ip_terminal import World as Terminals
 from tests.servers.console import until
 from tests.servers.mailbox import got, recipients, text, token
-from tests.servers.told_first import SITE, line
+from tests.servers.opened import SITE
+from tests.servers.told_first import line
 
 
 async def taken(node, identifier="order-1"):

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from config.document import ConfigError
 from config.ladders import Kind, Whom, ladders
-from config.questions import LANGUAGES, questions
+from config.questions import questions
+from config.words import MESSAGES
 from dispatcher.errors import IllegalTransition
 from dispatcher.model.campaign import (
     GRAVITY,
@@ -89,7 +90,7 @@ def test_a_ladder_is_in_order_and_ends_with_somebody_who_goes_there(tmp_path):
 
 def test_every_question_is_there_in_five_languages_with_the_same_places():
     for wording in questions().values():
-        assert set(wording.texts) >= set(LANGUAGES)
+        assert set(wording.texts) >= set(MESSAGES)
 
 
 def test_who_is_in_several_cohorts_goes_up_the_ladder_that_reaches_staff_first():
