@@ -6,6 +6,7 @@ Source: design.md §8, §9; dispatcher/tracking/roster.
 """
 
 import asyncio
+import gzip
 import tempfile
 import zlib
 from collections.abc import AsyncIterator
@@ -22,7 +23,7 @@ from dispatcher.tracking.roster import Changes, Roster
 MOST_BYTES = 256 * 1024 * 1024
 """Of a file, once it is unpacked: a million people."""
 FILE = "csv"
-"""What the file is called in findings."""
+"""What a file without a name is called in findings."""
 _GZIP = b"\x1f\x8b"
 _AT_ONCE = 1024 * 1024
 
@@ -33,14 +34,14 @@ class Rostering(Seat[M]):
     roster: Roster | None = None
     """None where this site keeps none."""
 
-    async def check_roster(self, by: Person, data: bytes) -> Changes:
-        """What this file (as it is, or packed with gzip) would change. Nothing is written.
+    async def check_roster(self, by: Person, data: bytes, name: str = FILE) -> Changes:
+        """What this file (as it is, or packed with gzip) would change. Nothing is written. `name` stands in the findings.
 
         Raises:
             InvalidInput: everything that is wrong with it, row by row.
         """
-        async with self._acting(by, Act.ROSTER), _unpacked(data) as file:
-            return await self._roster.check(file, FILE)
+        async with self._acting(by, Act.ROSTER), _unpacked(data, name) as file:
+            return await self._roster.check(file, name)
 
     async def import_roster(self, by: Person, data: bytes, fingerprint: str, *, mode: str | None = None) -> Changes:
         """Import it: all of it or nothing.
@@ -49,7 +50,7 @@ class Rostering(Seat[M]):
             InvalidInput: as `check_roster`.
             StaleHash: it is not what was checked.
         """
-        async with self._acting(by, Act.ROSTER, mode=mode), _unpacked(data) as file:
+        async with self._acting(by, Act.ROSTER, mode=mode), _unpacked(data, FILE) as file:
             return await self._roster.replace(by.name, file, FILE, fingerprint)
 
     @property
@@ -61,14 +62,19 @@ class Rostering(Seat[M]):
         return self.roster
 
 
+def packed(data: bytes) -> bytes:
+    """A file as it is kept for a while: with gzip, once."""
+    return data if data.startswith(_GZIP) else gzip.compress(data, 6)
+
+
 @asynccontextmanager
-async def _unpacked(data: bytes) -> AsyncIterator[BinaryIO]:
+async def _unpacked(data: bytes, name: str) -> AsyncIterator[BinaryIO]:
     with tempfile.TemporaryFile() as file:
-        await asyncio.to_thread(_unpack, data, file)
+        await asyncio.to_thread(_unpack, data, file, name)
         yield file
 
 
-def _unpack(data: bytes, file: BinaryIO) -> None:
+def _unpack(data: bytes, file: BinaryIO, name: str) -> None:
     if not data.startswith(_GZIP):
         file.write(data)
         return
@@ -78,8 +84,8 @@ def _unpack(data: bytes, file: BinaryIO) -> None:
             file.write(unpacking.decompress(data, _AT_ONCE))
             data = unpacking.unconsumed_tail
             if file.tell() > MOST_BYTES:
-                raise InvalidInput([Finding(FILE, f"{MOST_BYTES:,} バイトまで (so many bytes at most)")])
+                raise InvalidInput([Finding(name, f"{MOST_BYTES:,} バイトまで (so many bytes at most)")])
     except zlib.error:
-        raise InvalidInput([Finding(FILE, "gzip が壊れています (the gzip is broken)")]) from None
+        raise InvalidInput([Finding(name, "gzip が壊れています (the gzip is broken)")]) from None
     if not unpacking.eof:
-        raise InvalidInput([Finding(FILE, "gzip が途中で終わっています (the gzip ends too soon)")])
+        raise InvalidInput([Finding(name, "gzip が途中で終わっています (the gzip ends too soon)")])

@@ -13,7 +13,7 @@ Every page is complete without a script; what scripts add is the clock that runs
     shelters.py  避難所
     reach.py     対象見込み                     admin.py     管理
     by_hand.py   手で伝えるもの                  safety.py    安否 (residents.py)
-    facilities.py 施設・到達
+    facilities.py 施設・到達                     roster.py    名簿の取込み
 
 A page module names its `ROUTES`; a handler reads `sitting(request)`, `fields(request)`, and answers `await render(request, …)`.
 
@@ -41,14 +41,16 @@ from dispatcher.staff.console import (
     progress,
     reach,
     residents,
+    roster,
     safety,
     shelters,
     signin,
 )
 from dispatcher.staff.console.attention import WATCH, Watch
 from dispatcher.staff.console.frame import CONSOLE, Console, static
-from dispatcher.staff.console.guard import UPLOAD_BYTES, guards
+from dispatcher.staff.console.guard import guards
 from dispatcher.staff.console.live import LIVE, Live
+from dispatcher.staff.console.posted import ROSTER_BYTES
 from dispatcher.staff.console.refusals import SPARING, Sparing
 from dispatcher.staff.desk import Desk
 
@@ -66,6 +68,7 @@ ROOMS = (
     shelters,
     preview,
     reach,
+    roster,
     safety,
     residents,
     facilities,
@@ -81,11 +84,12 @@ def application(
 ) -> web.Application:
     """The console of one node. `url`: where staff open it; https decides that cookies are bound to it."""
     console = Console(desk, accounts, path, url, mails_duty)
-    app = web.Application(middlewares=guards(console), client_max_size=UPLOAD_BYTES)
+    app = web.Application(middlewares=guards(console), client_max_size=ROSTER_BYTES)
     app[CONSOLE] = console
     app[preview.SHOWN] = preview.Shown()
     app[WATCH] = Watch(console)
     app[SPARING] = Sparing()
+    app[roster.TRIED] = roster.Tried(console.clock)
     app[LIVE] = live = Live(console)
     app.cleanup_ctx.append(live.run)
     app.on_shutdown.append(live.close)

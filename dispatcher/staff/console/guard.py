@@ -19,7 +19,7 @@ from aiohttp.typedefs import Middleware
 from dispatcher.errors import Refused, Unauthenticated
 from dispatcher.listening import is_loopback
 from dispatcher.staff.console.frame import render
-from dispatcher.staff.console.posted import Held, fields, is_local
+from dispatcher.staff.console.posted import Held, fields, is_local, limit_bytes
 from dispatcher.staff.console.refusals import audit, audit_ended, errors, wants_data
 from dispatcher.staff.console.room import LANGUAGE, SEAL, SITTING, Console, Sitting, words
 from dispatcher.staff.console.visitor import token_of
@@ -27,10 +27,6 @@ from dispatcher.staff.console.words import LANGUAGES, Words
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-FORM_BYTES = 1_000_000
-"""Of a form without a file; no message of ours comes near it."""
-UPLOAD_BYTES = 12_000_000
-"""Of a form with one picture (≤ 10 MB)."""
 LANGUAGE_COOKIE = "todoke-language"
 YEAR_S = 31_536_000
 OPEN = ("/signin", "/static/", "/passkey", "/enrol", "/directory")
@@ -138,7 +134,7 @@ def is_same_origin(request: web.Request) -> bool:
 
 
 async def _bounded(request: web.Request) -> None:
-    limit = UPLOAD_BYTES if request.content_type == "multipart/form-data" else FORM_BYTES
+    limit = limit_bytes(request)
     if request.content_length is None or request.content_length > limit:
         raise web.HTTPRequestEntityTooLarge(limit, request.content_length or -1)
 

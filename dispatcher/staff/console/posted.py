@@ -23,6 +23,14 @@ from dispatcher.staff.console.room import SEAL
 
 SENT_WITHIN_S, UPLOADED_WITHIN_S = 15.0, 180.0
 """A whole form, and one with a picture over a poor link."""
+FORM_BYTES = 1_000_000
+"""Of a form without a file; no message of ours comes near it."""
+UPLOAD_BYTES = 12_000_000
+"""Of a form with one picture (≤ 10 MB)."""
+ROSTER_BYTES = 64_000_000
+"""Of the form with the roster: some 400,000 people, five times as many packed with gzip."""
+ROSTER = "/safety/roster"
+"""Where the roster is tried and imported."""
 HELD = "_held"
 """The field in which a form is carried through the sign-in."""
 _APPROVAL = re.compile(r"/drafts/[^/]+/(approve|break-glass)")
@@ -42,6 +50,13 @@ async def fields(request: web.Request) -> Mapping[str, str]:
 async def all_of(request: web.Request, name: str) -> tuple[str, ...]:
     """Every value of a field that may be there many times (a ticked box each)."""
     return tuple(value for value in (await _posted(request)).getall(name, ()) if isinstance(value, str))
+
+
+def limit_bytes(request: web.Request) -> int:
+    """How large this request's form may be."""
+    if request.content_type != "multipart/form-data":
+        return FORM_BYTES
+    return ROSTER_BYTES if request.path == f"{ROSTER}/check" else UPLOAD_BYTES
 
 
 async def _posted(request: web.Request) -> Any:
@@ -65,7 +80,9 @@ class Held:
 
     @classmethod
     async def of(cls, request: web.Request) -> "Held":
-        """The form that this request bears, without its seal and without secrets."""
+        """The form that this request bears, without its seal and without secrets; nothing of one with a very large file."""
+        if (request.content_length or 0) > UPLOAD_BYTES:
+            return cls(request.path_qs, ())
         try:
             posted = (await _posted(request)).items()
         except (InvalidInput, web.HTTPRequestEntityTooLarge, web.HTTPRequestTimeout):

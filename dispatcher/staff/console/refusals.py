@@ -17,7 +17,7 @@ from dispatcher.listening import remote_of
 from dispatcher.log import logger
 from dispatcher.pages import TemplateError
 from dispatcher.staff.console.frame import render
-from dispatcher.staff.console.posted import Held
+from dispatcher.staff.console.posted import Held, limit_bytes
 from dispatcher.staff.console.room import CONSOLE, SITTING, words
 from dispatcher.staff.console.visitor import token_of
 
@@ -37,11 +37,11 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         if error.status < 400:
             return web.Response(status=error.status, headers={"Location": error.headers.get("Location", "/")})
-        t = words(request)
+        t, most_mb = words(request), limit_bytes(request) // 1_000_000
         said = {
             404: t("そのページはありません。", "There is no such page."),
             408: t("届きませんでした。もう一度送ってください。", "It did not arrive. Send it again."),
-            413: t("大きすぎます。", "Too large."),
+            413: t(f"大きすぎます。{most_mb} MB までです。", f"Too large: {most_mb} MB at most."),
         }
         response = await _refusal(request, error.status, said.get(error.status, error.reason), ())
         response.headers.update({k: v for k, v in error.headers.items() if k == "Allow"})
