@@ -37,7 +37,8 @@ from dispatcher.tracking.confirmation import Confirmation
 from dispatcher.tracking.confirmation.case import Case
 from dispatcher.tracking.confirmation.keys import KeyRing
 from tests.bench.row import Row, absolute_at_most, at_least
-from tests.servers.asking import QUARTER, SECRET, SITE, mails
+from tests.servers.asking import QUARTER, SECRET, mails
+from tests.servers.opened import SITE
 
 NAMES = ("asks.written", "asks.memory", "totals.age", "totals.answers")
 PEOPLE = 100_000

@@ -8,18 +8,14 @@ import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from config.cities import load
 from config.ladders import Kind, Ladder, Rung, Whom
-from config.site import bind_site
-from dispatcher.channel import Surroundings
 from dispatcher.clock import SystemClock
 from dispatcher.ledger import Ledger
 from dispatcher.ledgers import open_ledger
@@ -27,15 +23,14 @@ from dispatcher.log import to_stderr
 from dispatcher.model.campaign import Answer
 from dispatcher.model.mode import Drill
 from dispatcher.model.policy import Contact
-from dispatcher.node import TIMERS, kinds
-from dispatcher.steps.dispatch import CLOCK
-from dispatcher.tracking.acknowledgement import Acknowledgements, Answers, Returned
+from dispatcher.node import TIMERS
+from dispatcher.tracking.acknowledgement import Answers
 from dispatcher.tracking.confirmation import Confirmation
 from dispatcher.tracking.confirmation.case import Case
 from dispatcher.tracking.confirmation.enrolling import People
 from drills.world.ports import free_port
+from tests.servers.opened import SITE, opened, served
 
-SITE = "http://127.0.0.1:9"
 SECRET = b"s" * 40
 LEASE_S = 1.0
 QUARTER = "132040301"
@@ -100,44 +95,21 @@ async def asking(
 ) -> AsyncIterator[Asks]:
     """Inside, the outbox runs. `roster`: in the place of one that has `cases`."""
     city, clock = load("mitaka"), Leaping()
-    address = f"127.0.0.1:{free_port()}"
-    described = {
-        "mode": "drill",
-        "node": node,
-        "state_dir": "state",
-        "city": "mitaka",
-        "residents": {"listen": address, "url": f"http://{address}"},
-        "channels": dict(channels),
-    }
-    classes = kinds()
-    settings = {kind: each.Settings for kind, each in classes.items()}
-    site = bind_site(yaml.safe_dump(described, allow_unicode=True).encode(), "site.yaml", folder, settings)
 
     async def people(quarters: Sequence[str]) -> AsyncIterator[tuple[str, Case]]:
         for pid, one in cases:
             if one.quarter in quarters:
                 yield pid, one
 
-    async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(
-            open_ledger(dsn, mode=Drill, node=node, clock=clock, lease_s=LEASE_S, beat_s=LEASE_S / 8)
-        )
-        opened: dict[str, Any] = {}
-        answers = Answers()
-        for kind, each in site.channels.items():
-            state = folder / node / kind
-            state.mkdir(parents=True, exist_ok=True)
-            opened[kind] = classes[kind](Drill, each, Surroundings(clock, city, state, SITE, node))
-            await stack.enter_async_context(opened[kind].open(Acknowledgements(ledger, kind, Returned(), answers)))
-        confirmation = Confirmation(Drill, ledger, opened, roster or people, secret, clock, city, SITE, policies)
+    answers = Answers()
+    async with (
+        open_ledger(dsn, mode=Drill, node=node, clock=clock, lease_s=LEASE_S, beat_s=LEASE_S / 8) as ledger,
+        opened(folder, channels, ledger, node, clock=clock, city=city, answers=answers) as media,
+    ):
+        confirmation = Confirmation(Drill, ledger, media, roster or people, secret, clock, city, SITE, policies)
         answers.begin(confirmation.answering)
-        lanes = {CLOCK: TIMERS, **{kind: channel.limits for kind, channel in opened.items()}}
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        running = tasks.create_task(ledger.run(lanes, confirmation.attempt))
-        try:
-            yield Asks(ledger, confirmation, opened, clock)
-        finally:
-            running.cancel()
+        async with served(ledger, media, TIMERS, confirmation.attempt):
+            yield Asks(ledger, confirmation, media, clock)
 
 
 async def main(folder: Path, dsn: str, node: str) -> None:

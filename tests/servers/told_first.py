@@ -4,23 +4,19 @@ As a module it is a process of its own, to be killed: python -m tests.servers.to
 """
 
 import asyncio
-import importlib
 import json
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path as Folder
 from typing import Any
-
-import yaml
 
 from config.cities import load
 from config.facilities import COLUMNS, Register
 from config.ladders import Kind, Ladder, Rung, Whom
 from config.secret import Secret
-from config.site import bind_site
-from dispatcher.channel import Limits, Surroundings
+from dispatcher.channel import Limits
 from dispatcher.clock import SystemClock
 from dispatcher.ledger import Event, Ledger
 from dispatcher.ledgers import open_ledger
@@ -28,15 +24,14 @@ from dispatcher.model.draft import Draft, Verb
 from dispatcher.model.mode import Drill
 from dispatcher.path import Path
 from dispatcher.steps.accept import Typed, accept
-from dispatcher.steps.dispatch import CLOCK
 from dispatcher.steps.render import Renderer
-from dispatcher.tracking.acknowledgement import Acknowledgements, Answers, Facilities, Returned
+from dispatcher.tracking.acknowledgement import Answers, Facilities
 from dispatcher.tracking.escalation import Escalation
 from dispatcher.tracking.reach import ROOM, Reach
 from drills.world.ports import free_port
+from tests.servers.opened import SITE, opened, served
 
 REAL = SystemClock()
-SITE = "http://127.0.0.1:9"
 SECRET = Secret("f" * 40)
 LEASE_S = 1.0
 STEP_S = 0.6
@@ -111,43 +106,18 @@ async def told_first(
 ) -> AsyncIterator[ToldFirst]:
     """Inside, the outbox runs. The register is `folder`/facilities.csv."""
     city = load("mitaka")
-    address = f"127.0.0.1:{free_port()}"
-    described = {
-        "mode": "drill",
-        "node": node,
-        "state_dir": "state",
-        "city": "mitaka",
-        "residents": {"listen": address, "url": f"http://{address}"},
-        "channels": dict(channels),
-    }
-    # Not by way of node.py: a process that is killed after a second should not spend it on reading the console.
-    classes = {kind: importlib.import_module(f"channels.{kind}").Kind for kind in channels}
-    settings = {kind: each.Settings for kind, each in classes.items()}
-    site = bind_site(yaml.safe_dump(described, allow_unicode=True).encode(), "site.yaml", folder, settings)
-    async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(
-            open_ledger(dsn, mode=Drill, node=node, clock=REAL, lease_s=LEASE_S, beat_s=LEASE_S / 4)
-        )
-        opened: dict[str, Any] = {}
-        returned = Returned()
-        for kind, each in site.channels.items():
-            state = folder / node / kind
-            state.mkdir(parents=True, exist_ok=True)
-            opened[kind] = classes[kind](Drill, each, Surroundings(REAL, city, state, SITE, node))
-            await stack.enter_async_context(opened[kind].open(Acknowledgements(ledger, kind, returned, Answers())))
-        path = Path(Drill, city, opened, ledger, REAL, "test@localhost", SITE, Renderer(opened))
-        reach = Reach(ledger, Register(folder / "facilities.csv", city.quarters), city, opened)
+    async with (
+        open_ledger(dsn, mode=Drill, node=node, clock=REAL, lease_s=LEASE_S, beat_s=LEASE_S / 4) as ledger,
+        opened(folder, channels, ledger, node, clock=REAL, city=city, answers=Answers()) as media,
+    ):
+        path = Path(Drill, city, media, ledger, REAL, "test@localhost", SITE, Renderer(media))
+        reach = Reach(ledger, Register(folder / "facilities.csv", city.quarters), city, media)
         facilities = Facilities(ledger, reach, SECRET, REAL)
-        room = Escalation(ledger, reach, facilities, opened, ladder(step_s), path.rendering, REAL, SITE)
+        room = Escalation(ledger, reach, facilities, media, ladder(step_s), path.rendering, REAL, SITE)
         path.rooms[ROOM] = room
         path.foremost.append(room)
-        lanes = {CLOCK: Limits(concurrency=16), **{kind: channel.limits for kind, channel in opened.items()}}
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        running = tasks.create_task(ledger.run(lanes, path.attempt))
-        try:
+        async with served(ledger, media, Limits(concurrency=16), path.attempt):
             yield ToldFirst(path, ledger, reach, facilities, room)
-        finally:
-            running.cancel()
 
 
 async def main(folder: Folder, dsn: str, node: str) -> None:
