@@ -246,8 +246,10 @@ class Ledger(ABC):
         """
 
     @abstractmethod
-    async def records(self, kind: str) -> Sequence[tuple[str, int, Mapping[str, Any]]]:
-        """Key, version, body of each of this kind, in the order of their keys."""
+    async def records(
+        self, kind: str, *, after: str = "", limit: int | None = None
+    ) -> Sequence[tuple[str, int, Mapping[str, Any]]]:
+        """Key, version, body of each of this kind, in the order of their keys: those behind `after`, at most `limit` of them."""
 
     @abstractmethod
     async def issue(

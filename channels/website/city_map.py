@@ -8,6 +8,7 @@ Source: mockups `alert.html`; data: the city's credits.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from config.city import City, Quarter
 from config.plane import Plane, path
@@ -36,7 +37,8 @@ class CityMap:
     labels: tuple[Label, ...]
 
 
-def draw(city: City, quarters: Sequence[str], language: str) -> CityMap | None:
+@lru_cache(maxsize=64)  # while somebody types, the area is the same
+def draw(city: City, quarters: tuple[str, ...], language: str) -> CityMap | None:
     """None where no outline of these quarters is known."""
     meant = [q for q in city.quarters.values() if q.code in set(quarters) and q.outline]
     if not meant:

@@ -6,6 +6,7 @@ Source: HTML Standard §4.5.10; config/furigana.py.
 """
 
 import re
+from functools import cache
 from html import escape, unescape
 
 from config.city import City
@@ -21,7 +22,7 @@ _VOID = frozenset({"meta", "link", "br", "path", "circle"})
 
 def with_furigana(page: bytes, city: City) -> bytes:
     """The page, which we made ourselves: every `<` in it begins a tag, and what is opened is closed."""
-    furigana = Furigana(city)
+    furigana = _readings(city)
     written: list[str] = []
     quiet: list[str] = []
     """The open elements from the outermost quiet one on; none while words may have readings."""
@@ -49,6 +50,11 @@ def _follow(tag: str, quiet: list[str]) -> None:
     is_foreign = language is not None and language[1] != "ja-x-easy"
     if quiet or is_foreign or name in _QUIET:
         quiet.append(name)
+
+
+@cache
+def _readings(city: City) -> Furigana:
+    return Furigana(city)
 
 
 def _over(text: str, furigana: Furigana) -> str:

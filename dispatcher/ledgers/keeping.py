@@ -74,8 +74,10 @@ def one(connection: sa.Connection, kind: str, key: str) -> tuple[int, Mapping[st
     return row.version, json.loads(row.body)
 
 
-def of_kind(connection: sa.Connection, kind: str) -> Sequence[tuple[str, int, Mapping[str, Any]]]:
+def of_kind(
+    connection: sa.Connection, kind: str, after: str = "", limit: int | None = None
+) -> Sequence[tuple[str, int, Mapping[str, Any]]]:
     """As Ledger.records."""
-    is_kept = sa.and_(records.c.kind == kind, records.c.body != GONE)
-    found = connection.execute(sa.select(records).where(is_kept).order_by(records.c.key))
+    is_kept = sa.and_(records.c.kind == kind, records.c.key > after, records.c.body != GONE)
+    found = connection.execute(sa.select(records).where(is_kept).order_by(records.c.key).limit(limit))
     return [(row.key, row.version, json.loads(row.body)) for row in found]

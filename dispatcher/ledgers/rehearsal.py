@@ -91,11 +91,11 @@ class Rehearsal(Ledger):
             raise NotFound(f"no {kind} {key}")
         return version, body
 
-    async def records(self, kind: str) -> Sequence[tuple[str, int, Body]]:
-        kept = {key: (version, body) for key, version, body in await self._real.records(kind)}
-        written = {key: row for (of, key), row in self._records.items() if of == kind}
+    async def records(self, kind: str, *, after: str = "", limit: int | None = None) -> Sequence[tuple[str, int, Body]]:
+        kept = {key: (version, body) for key, version, body in await self._real.records(kind, after=after)}
+        written = {key: row for (of, key), row in self._records.items() if of == kind and key > after}
         rows = sorted({**kept, **written}.items())
-        return [(key, version, body) for key, (version, body) in rows if body is not None]
+        return [(key, version, body) for key, (version, body) in rows if body is not None][:limit]
 
     async def issue(
         self,

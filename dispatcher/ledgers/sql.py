@@ -84,8 +84,10 @@ class SqlLedger(Ledger):
     async def read_record(self, kind: str, key: str) -> tuple[int, Mapping[str, Any]]:
         return await self._store.read(partial(keeping.one, kind=kind, key=key))
 
-    async def records(self, kind: str) -> Sequence[tuple[str, int, Mapping[str, Any]]]:
-        return await self._store.read(partial(keeping.of_kind, kind=kind))
+    async def records(
+        self, kind: str, *, after: str = "", limit: int | None = None
+    ) -> Sequence[tuple[str, int, Mapping[str, Any]]]:
+        return await self._store.read(partial(keeping.of_kind, kind=kind, after=after, limit=limit))
 
     async def issue(
         self,

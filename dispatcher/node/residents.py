@@ -17,6 +17,7 @@ from dispatcher.model.mode import M
 from dispatcher.path import Path
 from dispatcher.residents import reply, report, unasked
 from dispatcher.residents.acknowledge import Acknowledge
+from dispatcher.residents.devices import Devices
 from dispatcher.residents.live import Following
 from dispatcher.residents.page import Pages
 from dispatcher.residents.push import Push
@@ -87,7 +88,8 @@ async def residents_listener(
     push = None
     if pages and site.push is not None:
         sender = Sender(site.push.key.reveal(), site.push.contact, path.clock)
-        push = Push(path.ledger, path.clock, sender, pages, site.node)
+        devices = Devices(path.ledger, path.clock, site.push.key.reveal())
+        push = Push(path.ledger, path.clock, sender, devices, pages, site.node)
         routes += push.routes
     async with AsyncExitStack() as stack:
         if doors or pages:

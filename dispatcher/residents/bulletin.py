@@ -179,13 +179,6 @@ class _Files:
             self._size_bytes -= gone.size_bytes
 
 
-def bulletin(folder: Path) -> web.Application:
-    """The application that serves this folder and nothing else."""
-    application = web.Application(client_max_size=1024)
-    serve(folder, application)
-    return application
-
-
 def serve(folder: Path, application: web.Application) -> None:
     """Serve this folder for whatever no route of the application takes; the folder may come into being later."""
     files = _Files(folder)

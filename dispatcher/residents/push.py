@@ -1,13 +1,17 @@
-"""Devices that asked to be told: they subscribe at the site, and each new message of the site is pushed to all of them.
+"""Rings the devices that asked for it: each new message of the site is pushed to all of them, the newest message first.
 
 What is pushed is what the site says by then (`alerts.json`), so a device never knows more than the page that it opens. A message
 is taken on by one node of the ledger, goes through the devices in the order of their keys, and notes how far it has come, so
-that a node that stopped, or any other once its lease has run out, goes on where it was. A device that its push service no longer
-knows is forgotten at once.
+that a node that stopped, or any other once its lease has run out, goes on where it was (whoever was owed another try by then
+is not rung again). A device that its push service no longer knows is forgotten at once.
 
-    GET /push/key    POST /push/subscribe    POST /push/unsubscribe
+A new message waits for nobody: older ones stand still while it goes round, further tries come after every first one, and a
+service that fails is left alone for a while instead of being waited for a thousand times. A message whose chain goes on is
+pushed no further: it would stand over the newer one.
 
-Source: RFC 8030; Push API §3; design.md §6 "Next"; dispatcher/residents/webpush.py.
+    GET /push/key    and the devices' own doors (devices.py)
+
+Source: RFC 8030 §5.4, §7.3; Push API §3; design.md §6 "Next"; dispatcher/residents/webpush.py.
 """
 
 import asyncio
@@ -15,60 +19,76 @@ import base64
 import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from dispatcher.clock import Clock
-from dispatcher.errors import InvalidInput, NotFound, StaleHash, StorageFull
+from dispatcher.errors import NotFound, StaleHash, StorageFull
 from dispatcher.ledger import Ledger
 from dispatcher.log import logger
-from dispatcher.residents.webpush import Device, Heard, Sender, device
+from dispatcher.residents.devices import PAGE, Devices, name
+from dispatcher.residents.webpush import FIRST_TRIES, FURTHER_TRIES, Device, Heard, Sender
 
-DEVICES, TOLD = "push", "push-told"
-DEVICES_AT_MOST = 200_000
+TOLD = "push-told"
 LOOK_S = 1.0
 RECENT = timedelta(minutes=30)
 """An older message is not pushed any more: who opens an old site must not ring a city."""
-AT_ONCE = 500
-CONCURRENCY = 32
+FIRST_TRY_S, TRY_AGAIN_S = 5.0, 20.0
+"""How long one device may take: what is slow comes again, when nobody waits behind it."""
 RETRY_S = (5.0, 15.0, 45.0, 120.0)
+FAILURES = 3
+"""In a row, until a push service is left alone for REST_S."""
+REST_S = 4.0
+SERVICES = 4_096
 LONGEST_TTL_S, LEAST_TTL_S = 24 * 3600, 60
 
 log = logger(__name__)
 
 
+@dataclass(eq=False, slots=True)
+class _Message:
+    """One message on its way round the devices."""
+
+    alert: Mapping[str, Any]
+    sent: datetime
+    later: list[str] = field(default_factory=list)
+    """Devices to be tried again, by their keys."""
+    is_through: asyncio.Event = field(default_factory=asyncio.Event)
+    """Every device has been tried once."""
+    is_current: bool = True
+    """Nothing of its chain is newer."""
+
+
 class Push:
     """Web Push of one node."""
 
-    def __init__(
-        self, ledger: Ledger, clock: Clock, sender: Sender, folder: Path, node: str, *, is_loopback_fine: bool = False
-    ) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, sender: Sender, devices: Devices, folder: Path, node: str) -> None:
         self._ledger = ledger
         self._clock = clock
         self._sender = sender
+        self._devices = devices
         self._alerts = folder / "alerts.json"
         self._node = node
-        self._is_loopback_fine = is_loopback_fine
         self._read_at = 0
-        self._devices = 0
-        """About how many there are, so that a flood of them ends."""
+        self._under_way: dict[str, _Message] = {}
+        self._first = asyncio.Semaphore(FIRST_TRIES)
+        self._further = asyncio.Semaphore(FURTHER_TRIES)
+        self._services = _Services(clock)
 
     @property
     def routes(self) -> Sequence[web.AbstractRouteDef]:
-        return [
-            web.get("/push/key", self._key),
-            web.post("/push/subscribe", self._subscribe),
-            web.post("/push/unsubscribe", self._unsubscribe),
-        ]
+        return [web.get("/push/key", self._key), *self._devices.routes]
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Inside, new messages are pushed."""
-        self._devices = len(await self._ledger.records(DEVICES))
+        await self._devices.read()
         async with self._sender, asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._follow())
             try:
@@ -76,141 +96,154 @@ class Push:
             finally:
                 following.cancel()
 
-    # -- devices -----------------------------------------------------------------------------------------------------
-
     async def _key(self, _request: web.Request) -> web.Response:
         return web.json_response({"key": self._sender.public_key})
 
-    async def _subscribe(self, request: web.Request) -> web.Response:
-        try:
-            asked = device(await _json(request), is_loopback_fine=self._is_loopback_fine)
-        except InvalidInput as wrong:
-            return web.json_response({"wrong": [f.where for f in wrong.findings]}, status=422)
-        key = _name(asked.endpoint)
-        body = {
-            "endpoint": asked.endpoint,
-            "key": base64.b64encode(asked.key).decode(),
-            "auth": base64.b64encode(asked.auth).decode(),
-            "language": asked.language,
-        }
-        version = await self._version(key)
-        if not version and self._devices >= DEVICES_AT_MOST:
-            return web.json_response({"wrong": ["full"]}, status=503)
-        with suppress(StaleHash):  # the same device at the same moment
-            await self._ledger.save_record(DEVICES, key, version, body, None)
-            self._devices += not version
-        return web.json_response({"subscribed": True})
-
-    async def _unsubscribe(self, request: web.Request) -> web.Response:
-        """The same answer whether it was known or not."""
-        endpoint = (await _json(request)).get("endpoint")
-        if isinstance(endpoint, str):
-            await self._forget(_name(endpoint))
-        return web.json_response({"subscribed": False})
-
-    async def _forget(self, key: str) -> None:
-        version = await self._version(key)
-        if version:
-            with suppress(StaleHash):  # it has just subscribed again, or is gone already
-                await self._ledger.save_record(DEVICES, key, version, None, None)
-                self._devices -= 1
-
-    async def _version(self, key: str) -> int:
-        try:
-            return (await self._ledger.read_record(DEVICES, key))[0]
-        except NotFound:
-            return 0
-
-    # -- messages ----------------------------------------------------------------------------------------------------
-
     async def _follow(self) -> None:
-        while True:
-            try:
-                await self._look()
-            except (StorageFull, OSError, ValueError, KeyError, TypeError) as reason:
-                log.warning("push.failed", reason=type(reason).__name__)
-            await self._clock.sleep(LOOK_S)
+        async with asyncio.TaskGroup() as going_round:
+            while True:
+                try:
+                    await self.look(going_round)
+                except (StorageFull, OSError, ValueError, KeyError, TypeError) as reason:
+                    log.warning("push.failed", reason=type(reason).__name__)
+                await self._clock.sleep(LOOK_S)
 
-    async def _look(self) -> None:
+    async def look(self, going_round: asyncio.TaskGroup) -> None:
+        """Take on whatever the site says that nobody has pushed."""
         try:
             at = self._alerts.stat().st_mtime_ns
         except FileNotFoundError:
             return
         if at == self._read_at:
             return
+        alerts = {alert["identifier"]: alert for alert in json.loads(self._alerts.read_bytes())["alerts"]}
+        for identifier, message in self._under_way.items():
+            message.is_current = identifier in alerts
         is_done = True
-        for alert in json.loads(self._alerts.read_bytes())["alerts"]:
-            if self._clock.now() - datetime.fromisoformat(alert["sent"]) < RECENT:
-                is_done &= await self._tell(alert)
+        for identifier, alert in alerts.items():
+            sent = datetime.fromisoformat(alert["sent"])
+            if self._clock.now() - sent < RECENT and not await self._is_told(identifier):
+                is_done = False
+                if identifier not in self._under_way:
+                    self._under_way[identifier] = message = _Message(alert, sent)
+                    going_round.create_task(self._round(identifier, message))
         if is_done:
             self._read_at = at
 
-    async def _tell(self, alert: Mapping[str, Any]) -> bool:
-        """Push one message to every device, unless another living node has it, from where it was left; is it done?"""
-        name = _name(alert["identifier"])
+    async def _is_told(self, identifier: str) -> bool:
+        """By this node, or by another that lives: then it is looked at again, should that one die."""
         try:
-            version, noted = await self._ledger.read_record(TOLD, name)
+            _, noted = await self._ledger.read_record(TOLD, name(identifier))
+        except NotFound:
+            return False
+        return bool(noted["is_done"])
+
+    async def _round(self, identifier: str, message: _Message) -> None:
+        try:
+            await self._tell(name(identifier), message)
+        except* StaleHash:
+            # Another node was faster, or took it over while this one slept through its lease.
+            pass
+        except* (StorageFull, OSError, ValueError, KeyError, TypeError) as reasons:
+            log.warning("push.failed", reason=type(reasons.exceptions[0]).__name__)
+        finally:
+            message.is_through.set()
+            del self._under_way[identifier]
+
+    async def _tell(self, key: str, message: _Message) -> None:
+        """Push it to every device, unless another living node has it, from where it was left.
+
+        Raises:
+            StaleHash: it is another node's.
+        """
+        try:
+            version, noted = await self._ledger.read_record(TOLD, key)
         except NotFound:
             version, noted = 0, {"node": self._node, "after": "", "is_done": False}
-        if noted["is_done"]:
-            return True
-        is_ours = noted["node"] == self._node
-        if not is_ours and noted["node"] in await self._ledger.living():
-            return False
-        try:
-            if not version or not is_ours:
-                noted = {**noted, "node": self._node}
-                version = await self._ledger.save_record(TOLD, name, version, noted, None)
-            await self._push(alert, name, version, noted)
-        except StaleHash:  # another node was faster, or took it over while this one slept through its lease
-            return False
-        return True
-
-    async def _push(self, alert: Mapping[str, Any], name: str, version: int, noted: Mapping[str, Any]) -> None:
-        """Raises StaleHash once it is another node's."""
-        devices = [(k, body) for k, _, body in await self._ledger.records(DEVICES) if k > noted["after"]]
-        later: list[tuple[str, Mapping[str, Any]]] = []
-        for start in range(0, len(devices), AT_ONCE):
-            some = devices[start : start + AT_ONCE]
-            later += await self._batch(alert, some)
-            noted = {**noted, "after": some[-1][0]}
-            version = await self._ledger.save_record(TOLD, name, version, noted, None)
+        if noted["is_done"] or (noted["node"] != self._node and noted["node"] in await self._ledger.living()):
+            return
+        noted = {**noted, "node": self._node}
+        version = await self._ledger.save_record(TOLD, key, version, noted, None)
+        async with asyncio.TaskGroup() as sending:
+            after = noted["after"]
+            while await self._turn(message) and (page := await self._devices.page(after, PAGE)):
+                for device_key, device in page:
+                    if device is not None and await self._turn(message):
+                        await self._start(sending, message, device_key, device, is_first=True)
+                # A page behind: of what has just been handed out some is not sent yet.
+                noted, after = {**noted, "after": after}, page[-1][0]
+                version = await self._ledger.save_record(TOLD, key, version, noted, None)
+        message.is_through.set()
         for wait_s in RETRY_S:
-            if not later:
+            if not message.later:
                 break
             await self._clock.sleep(wait_s)
-            later = await self._batch(alert, later)
-        await self._ledger.save_record(TOLD, name, version, {**noted, "is_done": True}, None)
+            await self._again(message)
+        await self._ledger.save_record(TOLD, key, version, {**noted, "is_done": True}, None)
 
-    async def _batch(
-        self, alert: Mapping[str, Any], devices: Sequence[tuple[str, Mapping[str, Any]]]
-    ) -> list[tuple[str, Mapping[str, Any]]]:
-        """Those of these devices that have to be tried again."""
-        turn, later = asyncio.Semaphore(CONCURRENCY), []
+    async def _again(self, message: _Message) -> None:
+        """Another try for those that failed."""
+        keys, message.later = message.later, []
+        async with asyncio.TaskGroup() as sending:
+            for key in keys:
+                if await self._turn(message) and (device := await self._devices.one(key)):
+                    await self._start(sending, message, key, device, is_first=False)
 
-        async def one(key: str, body: Mapping[str, Any]) -> None:
-            to = Device(
-                body["endpoint"], base64.b64decode(body["key"]), base64.b64decode(body["auth"]), body["language"]
-            )
-            async with turn:
-                heard = await self._sender.send(
-                    to, _message(alert, to.language), ttl_s=self._ttl_s(alert), topic=_topic(alert)
-                )
-            if heard is Heard.GONE:
-                await self._forget(key)
-            elif heard is Heard.LATER:
-                later.append((key, body))
+    async def _turn(self, message: _Message) -> bool:
+        """Wait while a newer message goes round; whether this one still is what its chain says."""
+        while message.is_current:
+            newer = [m for m in self._under_way.values() if m.sent > message.sent and not m.is_through.is_set()]
+            if not newer:
+                break
+            await newer[0].is_through.wait()
+        return message.is_current
 
-        async with asyncio.TaskGroup() as tasks:
-            for key, body in devices:
-                tasks.create_task(one(key, body))
-        return later
+    async def _start(
+        self, sending: asyncio.TaskGroup, message: _Message, key: str, device: Device, *, is_first: bool
+    ) -> None:
+        """Send to one device as soon as there is room."""
+        room, timeout_s = (self._first, FIRST_TRY_S) if is_first else (self._further, TRY_AGAIN_S)
+        await room.acquire()
+        sending.create_task(self._send(message, key, device, timeout_s)).add_done_callback(lambda _: room.release())
+
+    async def _send(self, message: _Message, key: str, device: Device, timeout_s: float) -> None:
+        service, alert = urlsplit(device.endpoint).netloc, message.alert
+        if self._services.rests(service):
+            message.later.append(key)
+            return
+        heard = await self._sender.send(
+            device, _message(alert, device.language), ttl_s=self._ttl_s(alert), topic=_topic(alert), timeout_s=timeout_s
+        )
+        self._services.said(service, heard)
+        if heard is Heard.GONE:
+            await self._devices.forget(key)
+        elif heard is Heard.LATER:
+            message.later.append(key)
 
     def _ttl_s(self, alert: Mapping[str, Any]) -> int:
         if not alert["expires"]:
             return LONGEST_TTL_S
         left_s = (datetime.fromisoformat(alert["expires"]) - self._clock.now()).total_seconds()
         return int(min(max(left_s, LEAST_TTL_S), LONGEST_TTL_S))
+
+
+class _Services:
+    """Push services by their address, and which of them are left alone for now."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failing: dict[str, tuple[int, float]] = {}
+
+    def rests(self, service: str) -> bool:
+        failures, until_s = self._failing.get(service, (0, 0.0))
+        return failures >= FAILURES and self._clock.monotonic() < until_s
+
+    def said(self, service: str, heard: Heard) -> None:
+        failures, _ = self._failing.pop(service, (0, 0.0))
+        if heard is Heard.LATER:
+            self._failing[service] = failures + 1, self._clock.monotonic() + REST_S
+            if len(self._failing) > SERVICES:
+                del self._failing[next(iter(self._failing))]
 
 
 def _message(alert: Mapping[str, Any], language: str) -> dict[str, str]:
@@ -234,16 +267,3 @@ def _message(alert: Mapping[str, Any], language: str) -> dict[str, str]:
 def _topic(alert: Mapping[str, Any]) -> str:
     """One for each chain, so that what waits for a device that is off is replaced by what followed (RFC 8030 §5.4)."""
     return base64.urlsafe_b64encode(hashlib.sha256(alert["root"].encode()).digest()[:24]).decode()
-
-
-def _name(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-async def _json(request: web.Request) -> Mapping[str, Any]:
-    """What was posted; empty for whatever is no JSON object."""
-    try:
-        said = json.loads(await request.read())
-    except (ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}

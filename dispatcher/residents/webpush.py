@@ -1,17 +1,17 @@
 """Web Push to one device: the message sealed for it alone, signed as ours, handed to the push service that the browser named.
 
 The only door to http_ece and py_vapid. An address comes from whoever subscribes, so it is never trusted: HTTPS to a public
-address only, looked at again when its name is resolved, no redirect, a few bytes of the answer at most.
+address only, looked at again when its name is resolved (names.py), no redirect, a few bytes of the answer at most.
 
 Source: RFC 8030 §5 (TTL, Urgency, Topic), §7.3; RFC 8188; RFC 8291 §3; RFC 8292 §2, §3.
 """
 
+import asyncio
 import base64
 import binascii
 import ipaddress
 import json
 import re
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -21,14 +21,18 @@ from urllib.parse import urlsplit
 import aiohttp
 import http_ece  # type: ignore[import-untyped]  # it has no types
 import py_vapid  # type: ignore[import-untyped]  # it has no types
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from dispatcher.clock import Clock
 from dispatcher.errors import Finding, InvalidInput
+from dispatcher.residents.names import PublicNames, leads_outside
 
 LONGEST_ENDPOINT = 1024
 TOKEN_S = 12 * 3600
 TIMEOUT_S = 20.0
+FIRST_TRIES, FURTHER_TRIES = 64, 16
+"""Under way at once: what has failed before never takes the place of what has not been tried."""
+NAMES_S = 60
+"""How long a name that was judged leads where it led: it is called there and nowhere else."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}")
 
 
@@ -99,16 +103,17 @@ def is_public(endpoint: object, *, is_loopback_fine: bool = False) -> bool:
         return parts.scheme == "https" and port in {None, 443} and "." in host and not host[-1].isdigit()
     if address.is_loopback:
         return is_loopback_fine and parts.scheme in {"http", "https"}
-    return parts.scheme == "https" and port in {None, 443} and address.is_global
+    return parts.scheme == "https" and port in {None, 443} and leads_outside(host)
 
 
 class Sender:
     """Signs and sends; `async with` it. `pem` is the city's own VAPID key, `contact` a mailto: or https: of who runs this."""
 
-    def __init__(self, pem: str, contact: str, clock: Clock) -> None:
+    def __init__(self, pem: str, contact: str, clock: Clock, names: PublicNames | None = None) -> None:
         self._vapid = py_vapid.Vapid02.from_pem(pem.encode())
         self._contact = contact
         self._clock = clock
+        self._names = names or PublicNames()
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -120,7 +125,9 @@ class Sender:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
-            connector=aiohttp.TCPConnector(limit=64, resolver=PublicNames()),
+            connector=aiohttp.TCPConnector(
+                limit=FIRST_TRIES + FURTHER_TRIES, resolver=self._names, ttl_dns_cache=NAMES_S
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
@@ -129,7 +136,9 @@ class Sender:
         assert self._session is not None
         await self._session.close()
 
-    async def send(self, to: Device, message: Mapping[str, str], *, ttl_s: int, topic: str) -> Heard:
+    async def send(
+        self, to: Device, message: Mapping[str, str], *, ttl_s: int, topic: str, timeout_s: float = TIMEOUT_S
+    ) -> Heard:
         """One message to one device; what came of it. Never raises for what the service does."""
         assert self._session is not None
         headers = {
@@ -142,7 +151,10 @@ class Sender:
         }
         try:
             body = seal(json.dumps(message, ensure_ascii=False).encode(), to)
-            async with self._session.post(to.endpoint, data=body, headers=headers, allow_redirects=False) as answer:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._session.post(to.endpoint, data=body, headers=headers, allow_redirects=False) as answer,
+            ):
                 status = answer.status
         except (aiohttp.ClientError, OSError, TimeoutError):
             return Heard.LATER
@@ -174,25 +186,6 @@ def seal(content: bytes, to: Device) -> bytes:
         content, private_key=once.private_key, dh=to.key, auth_secret=to.auth, version="aes128gcm"
     )
     return sealed
-
-
-class PublicNames(AbstractResolver):
-    """Names that lead to the world and not into a house: a name may say another address each time it is asked."""
-
-    def __init__(self) -> None:
-        self._names = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._names.resolve(host, port, family)
-        public = [one for one in found if ipaddress.ip_address(one["host"]).is_global]
-        if not public:
-            raise OSError("not a public address")
-        return public
-
-    async def close(self) -> None:
-        await self._names.close()
 
 
 def _is_a_point(key: bytes) -> bool:

@@ -3,6 +3,7 @@
 Source: RFC 8030 §5; RFC 8188 §2; RFC 8291 §3.3, §3.4; RFC 8292 §2.
 """
 
+import asyncio
 import base64
 import json
 import secrets
@@ -58,6 +59,8 @@ class PushService:
     def __init__(self, url: str) -> None:
         self.url = url
         self.phones: dict[str, Phone] = {}
+        self.is_answering = asyncio.Event()
+        self.is_answering.set()
 
     def phone(self) -> tuple[Phone, dict[str, Any]]:
         """A new device, and its subscription as a browser gives it."""
@@ -69,6 +72,7 @@ class PushService:
     async def take(self, request: web.Request) -> web.Response:
         phone = self.phones[request.match_info["name"]]
         phone.asked.append(dict(request.headers))
+        await self.is_answering.wait()
         if phone.status == 201:
             signed(request.headers["Authorization"], self.url)
             phone.shown.append(phone.open(await request.read()))

@@ -102,6 +102,7 @@
           body: JSON.stringify({ ...subscription.toJSON(), language: document.documentElement.lang }),
         });
         if (before || !done.ok) await subscription.unsubscribe();
+        if (done.status === 429 || done.status >= 500) return (told.textContent = place.dataset.busy);
         if (!done.ok) throw new Error(String(done.status));
         show(before ? null : subscription);
         told.textContent = before ? "" : place.dataset.done;

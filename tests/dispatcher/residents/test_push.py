@@ -1,8 +1,12 @@
 """Web Push, opened by a push service that knows nothing of our library; and every address that we never call."""
 
 import asyncio
+import base64
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -18,22 +22,29 @@ from dispatcher import residents
 from dispatcher.channel import Surroundings
 from dispatcher.clock import SystemClock
 from dispatcher.errors import InvalidInput
+from dispatcher.ledger import Ledger
 from dispatcher.ledgers import open_ledger
 from dispatcher.listening import listening
 from dispatcher.model.mode import Drill
-from dispatcher.residents.push import DEVICES, TOLD, Push, _name
-from dispatcher.residents.webpush import PublicNames, Sender, device, is_public
+from dispatcher.residents import devices as doors
+from dispatcher.residents import names, push
+from dispatcher.residents.devices import KIND, Devices, name
+from dispatcher.residents.names import PublicNames, leads_outside
+from dispatcher.residents.push import TOLD, Push
+from dispatcher.residents.webpush import Sender, device, is_public
 from tests.contracts.ledger_contract import Sender as Attempts
 from tests.contracts.ledger_contract import sending
 from tests.samples import evacuation_order, retraction
+from tests.servers.name_server import SILENT, name_server
 from tests.servers.postgres import postgres
-from tests.servers.push_service import Phone, push_service, text
+from tests.servers.push_service import Phone, data, push_service, text
 
 __all__ = ["postgres"]
 
 PEM = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 ORDER = evacuation_order(Drill, sent=SystemClock().now().replace(microsecond=0))
 CLOCK = SystemClock()
+OTHER = replace(ORDER, identifier=f"{ORDER.identifier}-2", sent=ORDER.sent + timedelta(seconds=1))
 
 
 class Site:
@@ -51,19 +62,22 @@ class Site:
 
 @asynccontextmanager
 async def node(
-    folder: Path, name: str = "a", dsn: str | None = None
-) -> AsyncIterator[tuple[str, aiohttp.ClientSession, Push]]:
+    folder: Path, called: str = "a", dsn: str | None = None
+) -> AsyncIterator[tuple[str, aiohttp.ClientSession, Ledger]]:
     where = dsn or f"sqlite:///{folder / 'todoke.db'}"
-    async with open_ledger(where, mode=Drill, node=name, clock=CLOCK) as ledger:
+    async with open_ledger(where, mode=Drill, node=called, clock=CLOCK) as ledger:
         sender = Sender(PEM, "mailto:bousai@example.jp", CLOCK)
-        push = Push(ledger, CLOCK, sender, folder / "site", name, is_loopback_fine=True)
-        doors = residents.application(push.routes, None)
-        async with listening(doors, "127.0.0.1", 0) as (_, port), aiohttp.ClientSession() as session, push.open():
-            yield f"http://127.0.0.1:{port}", session, push
+        pushing = Push(
+            ledger, CLOCK, sender, Devices(ledger, CLOCK, PEM, is_loopback_fine=True), folder / "site", called
+        )
+        application = residents.application(pushing.routes, None)
+        listener = listening(application, "127.0.0.1", 0)
+        async with listener as (_, port), aiohttp.ClientSession() as session, pushing.open():
+            yield f"http://127.0.0.1:{port}", session, ledger
 
 
-async def post(session: aiohttp.ClientSession, url: str, body: object) -> int:
-    async with session.post(url, json=body) as answer:
+async def post(session: aiohttp.ClientSession, url: str, body: object, client: str = "") -> int:
+    async with session.post(url, json=body, headers={"X-Forwarded-For": client} if client else {}) as answer:
         return answer.status
 
 
@@ -103,7 +117,7 @@ async def test_what_a_device_shows_was_sealed_for_it_and_signed_by_the_city(tmp_
 @pytest.mark.parametrize("status", [404, 410])
 async def test_a_device_that_is_gone_is_forgotten_and_one_that_unsubscribes_hears_nothing(tmp_path: Path, status: int):
     site = Site(tmp_path)
-    async with push_service() as service, node(tmp_path) as (url, session, push):
+    async with push_service() as service, node(tmp_path) as (url, session, ledger):
         (gone, first), (left, second), (stays, third) = (service.phone() for _ in range(3))
         gone.status = status
         for subscription in (first, second, third, third):
@@ -113,7 +127,7 @@ async def test_a_device_that_is_gone_is_forgotten_and_one_that_unsubscribes_hear
         site.publish(ORDER)
         await until(stays, 1)
         async with asyncio.timeout(10):
-            while len(await push._ledger.records(DEVICES)) != 1:
+            while len(await ledger.records(KIND)) != 1:
                 await CLOCK.sleep(0.02)
         assert not left.asked
         assert len(gone.asked) == 1
@@ -147,11 +161,55 @@ def test_an_address_inside_a_house_is_never_called(endpoint):
     assert is_public("https://push.example.jp/send/abc")
 
 
-async def test_a_name_that_leads_inside_is_not_followed():
-    names = PublicNames()
-    with pytest.raises(OSError, match="not a public address"):
-        await names.resolve("localhost", 443)
-    await names.close()
+INSIDE = [
+    "10.0.0.1", "127.0.0.1", "0.0.0.0", "169.254.169.254", "100.64.0.1", "224.0.1.1", "240.0.0.1", "192.88.99.1", "::1", "fd00::1",
+    "fe80::1%eth0", "fec0::1", "ff0e::1", "::ffff:10.0.0.1", "::10.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::808:808", "2002:a00:1::1",
+    "2002:808:808::1", "2001:0:a00::1", "2001:db8::1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", INSIDE)
+async def test_a_name_that_leads_inside_is_not_followed_by_whichever_way(address: str):
+    assert not leads_outside(address)
+    address = address.partition("%")[0]
+    async with name_server({"push.example.jp": address}) as (server, asked):
+        with pytest.raises(OSError, match=names.NO_SUCH):
+            await PublicNames([server]).resolve("push.example.jp", 443, socket.AF_UNSPEC)
+        assert set(asked) == {"push.example.jp"}
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2404:6800:4004::1", "64:ff9b::808:808", "::ffff:8.8.8.8"])
+async def test_a_name_that_leads_into_the_world_is_also_through_nat64(address: str):
+    async with name_server({"push.example.jp": address}) as (server, _):
+        (found,) = await PublicNames([server]).resolve("push.example.jp", 443, socket.AF_UNSPEC)
+        assert (found["host"], found["port"]) == (address, 443)
+
+
+async def test_a_name_that_says_another_address_when_it_is_asked_again_leads_nowhere_inside():
+    """DNS rebinding: what was judged is what is called, and the next time it is judged again."""
+    async with name_server({"push.example.jp": iter(["8.8.8.8", "127.0.0.1"])}) as (server, _):
+        looking = PublicNames([server])
+        assert [one["host"] for one in await looking.resolve("push.example.jp", 443)] == ["8.8.8.8"]
+        with pytest.raises(OSError, match=names.NO_SUCH):
+            await looking.resolve("push.example.jp", 443)
+
+
+async def test_names_that_nobody_answers_for_hold_up_neither_each_other_nor_the_node(monkeypatch):
+    monkeypatch.setattr(names, "LOOK_UP_S", 0.5)
+    silent = {f"{n}.example.jp": SILENT for n in range(200)}
+    async with name_server(silent | {"push.example.jp": "8.8.8.8"}) as (server, asked), asyncio.TaskGroup() as tasks:
+        looking = PublicNames([server])
+        waiting = [tasks.create_task(_never(looking, name)) for name in silent]
+        while len(asked) < len(silent):
+            await CLOCK.sleep(0.01)
+        assert await asyncio.to_thread(len, silent) == 200
+        assert await looking.resolve("push.example.jp", 443)
+        assert not all(task.done() for task in waiting)
+
+
+async def _never(looking: PublicNames, name: str) -> None:
+    with pytest.raises(OSError, match=names.NO_SUCH):
+        await looking.resolve(name, 443)
 
 
 def test_everything_wrong_with_a_subscription_is_said_at_once_and_not_quoted():
@@ -167,10 +225,10 @@ def test_everything_wrong_with_a_subscription_is_said_at_once_and_not_quoted():
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{" * 5000, b"\xff", b'{"endpoint": 1}', b'{"keys": []}'])
 async def test_hostile_bytes_are_refused_and_nothing_is_kept(tmp_path: Path, body: bytes):
-    async with node(tmp_path) as (url, session, push):
+    async with node(tmp_path) as (url, session, ledger):
         async with session.post(f"{url}/push/subscribe", data=body) as answer:
             assert answer.status == 422
-        assert not await push._ledger.records(DEVICES)
+        assert not await ledger.records(KIND)
 
 
 def test_nothing_of_a_device_stands_in_a_repr():
@@ -192,10 +250,10 @@ async def test_what_a_node_was_pushing_when_it_died_is_pushed_by_another(tmp_pat
     site = Site(tmp_path)
     async with push_service() as service:
         phone, subscription = service.phone()
-        async with node(tmp_path, "east") as (url, session, push):
+        async with node(tmp_path, "east") as (url, session, ledger):
             assert await post(session, f"{url}/push/subscribe", subscription) == 200
             begun = {"node": "east", "after": "", "is_done": False}
-            await push._ledger.save_record(TOLD, _name(ORDER.identifier), 0, begun, None)
+            await ledger.save_record(TOLD, name(ORDER.identifier), 0, begun, None)
         site.publish(ORDER)
         async with node(tmp_path, "west"):
             await until(phone, 1)
@@ -204,14 +262,112 @@ async def test_what_a_node_was_pushing_when_it_died_is_pushed_by_another(tmp_pat
 async def test_two_nodes_push_once_and_the_one_that_waits_goes_on_when_the_other_is_dead(tmp_path: Path, postgres):
     """It looked once, saw that another was at it, and never again."""
     site, dsn = Site(tmp_path), postgres.database()
-    async with push_service() as service, node(tmp_path, "west", dsn) as (url, session, push):
+    async with push_service() as service, node(tmp_path, "west", dsn) as (url, session, _):
         phone, subscription = service.phone()
         assert await post(session, f"{url}/push/subscribe", subscription) == 200
         async with open_ledger(dsn, mode=Drill, node="east", clock=CLOCK) as east, sending(east, Attempts()):
             begun = {"node": "east", "after": "", "is_done": False}
-            await east.save_record(TOLD, _name(ORDER.identifier), 0, begun, None)
+            await east.save_record(TOLD, name(ORDER.identifier), 0, begun, None)
             site.publish(ORDER)
-            for _ in range(3):
-                await push._look()
+            await CLOCK.sleep(3 * push.LOOK_S)
             assert not phone.shown
         await until(phone, 1)
+
+
+async def test_a_new_message_waits_for_no_service_that_does_not_answer(tmp_path: Path, monkeypatch):
+    """Further tries stood in line before it, and a service that hung was waited for once for each of its devices."""
+    monkeypatch.setattr(push, "FIRST_TRY_S", 0.5)
+    site = Site(tmp_path)
+    async with push_service() as hanging, push_service() as good, node(tmp_path) as (url, session, ledger):
+        hanging.is_answering.clear()
+        stuck = [hanging.phone() for _ in range(150)]
+        phone, subscription = good.phone()
+        for it in [subscription, *(each for _, each in stuck)]:
+            assert await post(session, f"{url}/push/subscribe", it) == 200
+        site.publish(ORDER)
+        await until(phone, 1)
+        site.publish(OTHER)
+        await until(phone, 2)
+        assert phone.shown[1]["tag"] == OTHER.identifier
+        assert not (await ledger.read_record(TOLD, name(ORDER.identifier)))[1]["is_done"]
+        assert sum(len(each.asked) for each, _ in stuck) < 2 * 150, "it is left alone for a while"
+        hanging.is_answering.set()
+
+
+async def test_an_older_message_never_comes_after_the_one_that_replaced_it(tmp_path: Path, monkeypatch):
+    """Its further tries would have put 避難指示 over 取消 on the device's screen."""
+    monkeypatch.setattr(push, "RETRY_S", (1.5, 1.5))
+    site = Site(tmp_path)
+    async with push_service() as service, node(tmp_path) as (url, session, ledger):
+        phone, subscription = service.phone()
+        phone.status = 503
+        assert await post(session, f"{url}/push/subscribe", subscription) == 200
+        site.publish(ORDER)
+        async with asyncio.timeout(10):
+            while not phone.asked:
+                await CLOCK.sleep(0.02)
+        phone.status = 201
+        after = retraction(ORDER)
+        site.publish(after)
+        async with asyncio.timeout(10):
+            while not all(body["is_done"] for _, _, body in await ledger.records(TOLD)) or len(phone.asked) < 2:
+                await CLOCK.sleep(0.05)
+        (said,) = phone.shown
+        assert said["title"].endswith(after.info[0].headline)
+        assert len(await ledger.records(TOLD)) == 2
+
+
+async def test_one_address_brings_many_devices_and_no_flood(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(doors, "FREE", 3)
+    async with push_service() as service, node(tmp_path) as (url, session, ledger):
+        shelter, pest = "198.51.100.1", "203.0.113.1"
+        many = [service.phone()[1] for _ in range(6)]
+        told = [await post(session, f"{url}/push/subscribe", it, pest) for it in many]
+        assert told[:3] == [200, 200, 200]
+        assert told[4:] == [429, 429], "one may have been forgiven meanwhile"
+        assert await post(session, f"{url}/push/subscribe", many[0], pest) == 200, "who says it again is no flood"
+        assert await post(session, f"{url}/push/subscribe", many[5], shelter) == 200
+        assert await post(session, f"{url}/push/unsubscribe", many[0], pest) == 200
+        assert len(await ledger.records(KIND)) == told.count(200)
+
+
+async def test_whoever_has_the_database_alone_has_no_device_of_it(tmp_path: Path):
+    """What an earlier todoke left in the clear is sealed before the first message, and none is lost by it."""
+    site = Site(tmp_path)
+    async with push_service() as service:
+        (old, clear), (new, subscription) = service.phone(), service.phone()
+        seen = [clear["endpoint"], subscription["endpoint"]]
+        keys = clear["keys"]
+        body = {"endpoint": seen[0], "language": "ja"} | {
+            said: base64.b64encode(data(keys[of])).decode() for said, of in (("key", "p256dh"), ("auth", "auth"))
+        }
+        async with open_ledger(f"sqlite:///{tmp_path / 'todoke.db'}", mode=Drill, node="a", clock=CLOCK) as ledger:
+            await ledger.save_record(KIND, name(seen[0]), 0, body, None)
+        assert found_in(tmp_path, seen)
+        async with node(tmp_path) as (url, session, _):
+            assert await post(session, f"{url}/push/subscribe", subscription) == 200
+        assert not found_in(tmp_path, [*seen, body["key"], body["auth"]])
+        async with node(tmp_path):
+            site.publish(ORDER)
+            await until(old, 1)
+            await until(new, 1)
+
+
+def found_in(folder: Path, words: list[str]) -> list[str]:
+    files = [path.read_bytes() for path in folder.glob("todoke.db*")]
+    return [word for word in words if any(word.encode() in file for file in files)]
+
+
+async def test_devices_that_another_key_sealed_are_left_alone(tmp_path: Path, capsys):
+    other = (
+        ec.generate_private_key(ec.SECP256R1())
+        .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        .decode()
+    )
+    async with push_service() as service, node(tmp_path) as (url, session, ledger):
+        _, subscription = service.phone()
+        assert await post(session, f"{url}/push/subscribe", subscription) == 200
+        ((key, device),) = await Devices(ledger, CLOCK, other).page("", 10)
+        assert (key, device) == (name(subscription["endpoint"]), None)
+        assert len(await ledger.records(KIND)) == 1
+    assert subscription["endpoint"] not in capsys.readouterr().err
