@@ -39,9 +39,12 @@ class Planned:
 
     quarters: tuple[str, ...]
     people: Figure
-    lines: Sequence[tuple[str, Figure]]
+    lines: Sequence[tuple[str, Figure | None]]
+    """Media by which they are asked first, each with how many people; None: that is the role welfare's to know."""
+    leaves_some: bool
+    """Nothing reaches some of them by name: they stand on the visit list from the beginning."""
     nobody: Figure | None
-    """People whom nothing reaches by name; None: there are none."""
+    """How many these are; None as in `lines`."""
     needs_second: bool
 
 
@@ -104,10 +107,17 @@ class Asking(Seat[M]):
             def counted(by_quarter: Mapping[str, int]) -> Figure:
                 return summed(see(count) for count in by_quarter.values())
 
-            lines = [(self._title(kind_), counted(found.media[kind_])) for kind_ in sorted(found.media)]
-            nobody = counted(found.by_nothing) if any(found.by_nothing.values()) else None
-            alone = await self._is_authorised(about, where)
-            return Planned(where, counted(found.people), lines, nobody, needs_second=not alone)
+            # Each medium cuts the same people up once more: beside the sum, its count would tell the few whom it does not reach.
+            tells = is_welfare(by)
+            media = {self._title(kind_): found.media[kind_] for kind_ in sorted(found.media)}
+            return Planned(
+                where,
+                counted(found.people),
+                [(name, counted(people) if tells else None) for name, people in media.items()],
+                leaves_some=any(found.by_nothing.values()),
+                nobody=counted(found.by_nothing) if tells else None,
+                needs_second=not await self._is_authorised(about, where),
+            )
 
     async def ask(
         self, by: Person, *, about: str, quarters: Sequence[str], kind: str = Kind.SAFETY, mode: str | None = None
@@ -178,13 +188,13 @@ class Asking(Seat[M]):
 
     # -- 見守り ------------------------------------------------------------------------------------------------------
 
-    async def propose_watch(self, by: Person, *, quarters: Sequence[str], time: str) -> str:
+    async def propose_watch(self, by: Person, *, quarters: Sequence[str], time: str, mode: str | None = None) -> str:
         """Ask for 「お元気ですか」 every day at this time, to those who agreed to it (the roster's cohort `watch`) and live there.
 
         Raises:
             InvalidInput: no quarter, an unknown one, no time from 06:00 to 11:00.
         """
-        async with self._acting(by, Act.ASK):
+        async with self._acting(by, Act.ASK, mode=mode):
             findings: list[Finding] = []
             where: Sequence[str] = ()
             at = ""
@@ -200,9 +210,9 @@ class Asking(Seat[M]):
                 raise InvalidInput(findings)
             return await self._propose(by, "watch", {"quarters": list(where), "time": at})
 
-    async def end_watch(self, by: Person) -> None:
+    async def end_watch(self, by: Person, *, mode: str | None = None) -> None:
         """At once, by one person: no day begins any more, and today's is over."""
-        async with self._acting(by, Act.END_ASKING):
+        async with self._acting(by, Act.END_ASKING, mode=mode):
             await self._loop.unwatch(by.name)
 
     async def standing_watch(self, by: Person) -> Watch | None:

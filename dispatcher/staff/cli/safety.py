@@ -25,13 +25,12 @@ ANSWERS = {"help": "助けて", "hurt": "けが", "ok": "無事", "": "返事な
 
 def add(commands: Any) -> None:
     """Register the commands for safety confirmation."""
-    verbs = "start|plan|agree|decline|status|people|search|answer|take|resolve|re-ask|close|visits|reports|match"
+    verbs = "start|plan|agree|decline|status|people|search|answer|take|resolve|exempt|re-ask|close|visits|reports|match"
     safety = commands.add_parser("safety", help="安否の確認 (safety confirmation)").add_subparsers(
         dest="what", required=True, metavar=verbs
     )
     _asking(safety)
     _people(safety)
-    _release(commands)
 
 
 def _asking(safety: Any) -> None:
@@ -130,7 +129,11 @@ def _people(safety: Any) -> None:
     )
     answer.add_argument("--saw", action="store_true", help="見て確かめた (they have seen the person)")
     answer.add_argument("--text", default="", help="聞いたことば (their words)")
-    for name, run, about in (("take", _take, "引き受ける (take on)"), ("resolve", _resolve, "解決した (settled)")):
+    for name, run, about in (
+        ("take", _take, "引き受ける (take on)"),
+        ("resolve", _resolve, "解決した (settled)"),
+        ("exempt", _exempt, "尋ねなくてよい: 入院・不在・望まない (they need not be asked, in no later round either)"),
+    ):
         act = command(safety, name, run, about, f"todoke safety {name} ID PERSON", dry_run=True)
         act.add_argument("id")
         act.add_argument("person")
@@ -154,27 +157,14 @@ def _people(safety: Any) -> None:
     match.add_argument("person", help="名簿の人でなければ dismissed (or `dismissed`)")
 
 
-def _release(commands: Any) -> None:
-    release = commands.add_parser(
-        "release", help="同意なしの名簿提供・災対法49条の11第3項 (release without consent)"
-    ).add_subparsers(dest="what", required=True, metavar="propose|end")
-    propose = command(
-        release,
-        "propose",
-        _propose,
-        "別の承認者に申請する (ask a second person)",
-        "todoke release propose --hours 6 --reason 支援者の確保",
-        dry_run=True,
-    )
-    propose.add_argument("--reason", required=True)
-    propose.add_argument("--hours", required=True, type=int)
-    command(release, "end", _end_release, "いま終える (end it now)", "todoke release end", dry_run=True)
-
-
 def figure(seen: Mapping[str, int]) -> str:
     """A count as the node lets this person know it."""
     least, most = seen["least"], seen["most"]
     return f"{least:,}" if least == most else "5未満" if most < 5 else f"{least:,}〜{most:,}"
+
+
+def _told(seen: Mapping[str, int] | None) -> str:
+    return figure(seen) if seen else "数は福祉の担当だけ (for welfare alone)"
 
 
 def _counts(figures: Mapping[str, Mapping[str, int]]) -> str:
@@ -184,9 +174,9 @@ def _counts(figures: Mapping[str, Mapping[str, int]]) -> str:
 def _plan(args: argparse.Namespace) -> int:
     answer = client(args).ask("/plan", {"about": args.about, "areas": args.area, "kind": args.kind})
     lines = [f"尋ねる人 (people)  {figure(answer['people'])}"]
-    lines += [f"  {name}  {figure(count)}" for name, count in answer["lines"]]
-    if answer["nobody"]:
-        lines.append(f"手段のない人 (nothing reaches)  {figure(answer['nobody'])}")
+    lines += [f"  {name}  {_told(count)}" for name, count in answer["lines"]]
+    if answer["leaves_some"]:
+        lines.append(f"手段のない人 (nothing reaches)  {_told(answer['nobody'])}")
     if answer["needs_second"]:
         lines.append("二人目の承認がいります (a second person is needed)")
     shown(args, answer, lines)
@@ -195,10 +185,10 @@ def _plan(args: argparse.Namespace) -> int:
 
 def _start(args: argparse.Namespace) -> int:
     body = {"mode": args.mode, "about": args.about, "areas": args.area, "kind": args.kind}
-    return _began(args, client(args).post("/safety", body))
+    return began(args, client(args).post("/safety", body))
 
 
-def _began(args: argparse.Namespace, answer: Mapping[str, Any]) -> int:
+def began(args: argparse.Namespace, answer: Mapping[str, Any]) -> int:
     if answer["waits_as"]:
         shown(args, answer, [f"二人目の承認待ち (waits for a second person): {answer['waits_as']}"])
         return WAITING
@@ -207,7 +197,7 @@ def _began(args: argparse.Namespace, answer: Mapping[str, Any]) -> int:
 
 
 def _agree(args: argparse.Namespace) -> int:
-    return _began(args, client(args).post(f"/waiting/{quote(args.key)}", {"mode": args.mode}))
+    return began(args, client(args).post(f"/waiting/{quote(args.key)}", {"mode": args.mode}))
 
 
 def _decline(args: argparse.Namespace) -> int:
@@ -282,6 +272,11 @@ def _resolve(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _exempt(args: argparse.Namespace) -> int:
+    shown(args, client(args).post(f"{_at(args)}/exempt"), ["対象から外しました (need not be asked)"])
+    return DONE
+
+
 def _again(args: argparse.Namespace) -> int:
     answer = client(args).post(f"/safety/{quote(args.id)}/again", {"mode": args.mode, "areas": args.area})
     shown(args, answer, [f"{answer['round']} 回目を尋ねています (round {answer['round']})"])
@@ -317,13 +312,4 @@ def _reports(args: argparse.Namespace) -> int:
 def _match(args: argparse.Namespace) -> int:
     path = f"/safety/{quote(args.id)}/reports/{quote(args.report)}"
     shown(args, client(args).post(path, {"person": args.person}), ["合わせました (matched)"])
-    return DONE
-
-
-def _propose(args: argparse.Namespace) -> int:
-    return _began(args, client(args).post("/release", {"reason": args.reason, "hours": args.hours}))
-
-
-def _end_release(args: argparse.Namespace) -> int:
-    shown(args, client(args).delete("/release"), ["提供を終えました (ended)"])
     return DONE

@@ -1,13 +1,17 @@
 """What could be subtracted: two figures of one row, two plans, two moments. Outside the role welfare nothing comes of it."""
 
+from dataclasses import replace
+
 import pytest
 
+from config.ladders import Whom
 from dispatcher.model.campaign import Answer, Progress
 from dispatcher.staff.cases import Said
 from dispatcher.staff.counting import exact, hidden
 from dispatcher.staff.rounds import FIGURES, _rows
 from dispatcher.staff.sessions import Person
 from dispatcher.tracking.caring import Cell
+from tests.servers.asking import mails
 from tests.servers.console import ROLES, WRITER, console
 from tests.servers.residents import ALSO, HIDDEN, QUARTERS, WELFARE, residents
 
@@ -51,11 +55,21 @@ async def test_a_plan_counts_as_a_round_does_and_two_plans_leave_nothing_to_subt
     both = await desk.plan(WRITES, about="", quarters=list(QUARTERS))
     first = await desk.plan(WRITES, about="", quarters=[QUARTERS[0]])
     assert (str(first.people), str(both.people)) == ("7", "8–11")
-    assert (str(first.nobody), str(both.nobody)) == ("7", "8–11")
+    assert (both.leaves_some, both.nobody) == (True, None)
     # Who is under 閲覧制限 is in none of it: a plan of their quarter would say that they live there.
     whole = await desk.plan(WELFARE_WRITES, about="", quarters=list(QUARTERS))
-    assert str(whole.people) == "9"
+    assert (str(whole.people), str(whole.nobody)) == ("9", "9")
     assert sum(case.quarter in QUARTERS for _, case in room.city.people) == 10
+
+
+async def test_a_plan_says_outside_welfare_by_which_media_and_not_how_many_by_each(room):
+    # Six of the seven of this quarter have a mail address: with their number the rest would be exactly one.
+    for n, (pid, each) in enumerate(room.city.people[1:7], start=1):
+        room.city.people[n] = pid, replace(each, contacts=mails(Whom.SELF, f"{pid}@example.jp"))
+    asked = {"about": "", "quarters": [QUARTERS[0]]}
+    seen, whole = [await room.node.desk.plan(who, **asked) for who in (WRITES, WELFARE_WRITES)]
+    assert (str(seen.people), [count for _, count in seen.lines], seen.nobody) == ("7", [None], None)
+    assert ([str(count) for _, count in whole.lines], str(whole.nobody)) == (["6"], "1")
 
 
 async def test_whom_somebody_visits_are_those_in_need_and_nobody_who_is_safe_or_seen_to(room):
