@@ -266,11 +266,6 @@ class Decoder:
         self._half = b""
         self.version = version
 
-    @property
-    def is_between(self) -> bool:
-        """Nothing of a next packet has come yet."""
-        return not self._half
-
     def feed(self, data: bytes) -> Iterator[Packet]:
         """Every packet that is whole now.
 

@@ -12,8 +12,7 @@ import pytest
 
 from dispatcher.clock import SystemClock
 from dispatcher.listening import listening
-from dispatcher.residents import prerendered
-from dispatcher.residents.bulletin import bulletin
+from dispatcher.residents import application, prerendered
 
 PAGE = ("<!doctype html><title>大沢</title>" + "お知らせ" * 200).encode()
 
@@ -29,7 +28,7 @@ async def site(tmp_path: Path):
     (folder / "secret.txt").write_bytes(b"secret")
     (tmp_path / "outside.html").write_bytes(b"outside")
     (folder / "link.html").symlink_to(tmp_path / "outside.html")
-    async with listening(bulletin(folder), "127.0.0.1", 0) as (host, port):
+    async with listening(application([], folder), "127.0.0.1", 0) as (host, port):
         yield folder, host, port
 
 

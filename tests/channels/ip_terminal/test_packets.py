@@ -127,9 +127,7 @@ def read(decoder: Decoder, chunks) -> list:
 def test_what_a_terminal_says_is_read_again_wherever_it_is_cut(stream):
     version, packets, chance = stream
     wire = b"".join(encode(packet, version) for packet in packets)
-    decoder = Decoder(NODE_READS, version)
-    assert read(decoder, cut(wire, chance)) == packets
-    assert decoder.is_between
+    assert read(Decoder(NODE_READS, version), cut(wire, chance)) == packets
 
 
 @given(streams(from_node))
