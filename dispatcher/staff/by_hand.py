@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from config import by_hand
@@ -129,13 +130,12 @@ def prepare(alert: Alert[Any], city: City) -> ByHand:
 def _script(alert: Alert[Any], info: Info, city: City, mode: type[Mode]) -> Script:
     how = by_hand.loudspeaker()
     sentences = list(_sentences(alert, info, city, mode, how))
-    readings = places(city)
     lines = []
     for number, sentence in enumerate(sentences, 1):
         commas = len(re.findall(r"[、,　 ]", sentence))
         seconds = len(_heard(sentence)) / how.characters_per_min * 60 + commas * how.pauses.comma
         pause_s = how.pauses.sentence if number < len(sentences) else 0.0
-        lines.append(Line(_spoken(sentence, readings), pause_s, round(seconds, 1)))
+        lines.append(Line(_spoken(sentence, city), pause_s, round(seconds, 1)))
     findings = [
         Finding(
             "loudspeaker",
@@ -206,12 +206,16 @@ def _shelters(alert: Alert[Any], info: Info) -> str:
     return "" if verb_of(alert) in ENDING else info.added(Added.SHELTERS) or ""
 
 
-def _spoken(sentence: str, readings: Mapping[str, str]) -> tuple[Spoken, ...]:
-    pattern = "|".join(map(re.escape, readings))
-    if not pattern:
-        return (Spoken(sentence),)
-    pieces = re.split(f"({pattern})", sentence)
-    return tuple(Spoken(piece, readings.get(piece, "")) for piece in pieces if piece)
+def _spoken(sentence: str, city: City) -> tuple[Spoken, ...]:
+    named, readings = _readings(city)
+    return tuple(Spoken(piece, readings.get(piece, "")) for piece in named.split(sentence) if piece)
+
+
+@cache
+def _readings(city: City) -> tuple[re.Pattern[str], Mapping[str, str]]:
+    """Where a sentence names a place, and how each is read."""
+    readings = places(city)
+    return re.compile(f"({'|'.join(map(re.escape, readings)) or '(?!)'})"), readings
 
 
 def _heard(text: str) -> str:

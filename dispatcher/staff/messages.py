@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any
 
 from config.templates import FIELDS, load_templates
@@ -28,6 +29,8 @@ from dispatcher.steps.approve import require_shown
 
 APPROVED_TEMPLATE = "approved-template"
 """Kind of record, by the template's hash: two admins have read it (accounts/acts.py)."""
+TRIED = "preview"
+"""In the place of what makes an identifier unlike any other, of what is only tried."""
 PAGE = "page"
 """Kind of record: somebody has to be told, and told again (standing.py)."""
 _ACTS: Mapping[Verb, Act] = {
@@ -43,7 +46,9 @@ class Messages(Seat[M]):
     """The part of the desk that makes alerts."""
 
     async def try_draft(self, by: Person, typed: Typed) -> Prepared[M]:
-        """What is being typed, as it would go out now; nothing is saved.
+        """What is being typed, as it would go out in this minute; nothing is saved.
+
+        Within the minute, and by a name that no message has, the same words are the same message: it is drawn once.
 
         Raises:
             InvalidInput: every reason at once.
@@ -51,8 +56,9 @@ class Messages(Seat[M]):
         async with self._acting(by, Act.WRITE):
             before = await self._before(typed)
             typed = replace(typed, areas=typed.areas or (before.quarters if before else ()))
-            draft = self._accept(typed, by, self._identifier(), before)
-            return await self._prepared(draft)
+            minute = self._path.clock.now().replace(second=0, microsecond=0)
+            draft = self._accept(typed, by, f"{self._path.city.code}-{TRIED}", before, minute)
+            return await self._prepared(draft, minute)
 
     async def draft(self, by: Person, typed: Typed, *, mode: str) -> tuple[Draft, Prepared[M]]:
         """Accept what was typed as a draft; it is saved even with findings that will stop its submission.
@@ -263,13 +269,16 @@ class Messages(Seat[M]):
             raise StaleHash(f"{issued.facts['by']} さんが先に送りました (somebody else has sent it already)")
         return issued
 
-    def _accept(self, typed: Typed, by: Person, identifier: str, before: Draft | None) -> Draft:
+    def _accept(
+        self, typed: Typed, by: Person, identifier: str, before: Draft | None, at: datetime | None = None
+    ) -> Draft:
+        """`at`: the moment that its times are counted from; None: now."""
         now = self._path.clock.now()
         draft = accept(
             typed,
             city=self._path.city,
             mode=self._path.mode,
-            now=now,
+            now=at or now,
             author=by.name,
             identifier=identifier,
             before=before,
@@ -277,8 +286,8 @@ class Messages(Seat[M]):
         expires = min(draft.expires, self._path.until or draft.expires)
         return replace(draft, expires=expires, typed=_plain(typed), written_at=now.replace(microsecond=0))
 
-    async def _prepared(self, draft: Draft) -> Prepared[M]:
-        prepared: Prepared[M] = await self._path.prepare(draft, draft.submitted_at or self._path.clock.now())
+    async def _prepared(self, draft: Draft, at: datetime | None = None) -> Prepared[M]:
+        prepared: Prepared[M] = await self._path.prepare(draft, at or draft.submitted_at or self._path.clock.now())
         found: tuple[Finding, ...] = await guards(draft, self._path)
         return replace(prepared, findings=(*prepared.findings, *found)) if found else prepared
 

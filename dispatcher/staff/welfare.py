@@ -147,6 +147,12 @@ class Welfare(Rounds[M]):
             await self._require_open(campaign)
             await self._loop.resolve(by.name, campaign, person)
 
+    async def exempt(self, by: Person, campaign: str, person: str) -> None:
+        """They need not be asked (in hospital, away, do not want it), now or when all are asked again."""
+        async with self._acting(by, Act.CARE):
+            await self._require_open(campaign)
+            await self._loop.exempt(by.name, campaign, person)
+
     async def unmatched(self, by: Person, campaign: str, *, is_sealed: bool = False) -> Sequence[UnmatchedReport]:
         """Reports of people whom nothing but their sender's words tell, oldest first, each with whom it may be about.
 

@@ -184,6 +184,10 @@ class Caring(Protocol):
         """Nothing more is to be done for them."""
         ...
 
+    async def exempt(self, by: str, campaign: str, person: str) -> None:
+        """They need not be asked, now or in a later round of this campaign; a word of theirs is heard all the same."""
+        ...
+
     async def unmatched(self, campaign: str) -> Sequence[Unmatched]:
         """Reports that are open, oldest first."""
         ...

@@ -86,7 +86,7 @@ def time_of(text: str) -> str:
         at = None
     if at is None or at.tzinfo or not EARLIEST <= at <= LATEST:
         raise InvalidInput(
-            [Finding("at", "6:00〜11:00 の時刻を 09:00 のように書いてください (a time from 06:00 to 11:00)")]
+            [Finding("time", "6:00〜11:00 の時刻を 09:00 のように書いてください (a time from 06:00 to 11:00)")]
         )
     return f"{at:%H:%M}"
 

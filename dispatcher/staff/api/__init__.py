@@ -24,6 +24,7 @@ from dispatcher.staff.api import (
     roster,
     safety,
     shelters,
+    standing,
 )
 from dispatcher.staff.api.door import Door
 from dispatcher.staff.api.idempotency import Kept
@@ -34,7 +35,7 @@ from dispatcher.staff.api.route import Route
 
 __all__ = ["PREFIX", "ROUTES", "Rooms", "application"]
 
-ROOMS = (drafts, alerts, node, notebook, people, shelters, reaching, safety, roster, interchange, mailing)
+ROOMS = (drafts, alerts, node, notebook, people, shelters, reaching, safety, standing, roster, interchange, mailing)
 ROUTES: tuple[Route, ...] = tuple(route for room in ROOMS for route in room.ROUTES)
 
 

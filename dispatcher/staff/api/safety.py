@@ -15,7 +15,7 @@ from dispatcher.staff.api.alerts import Done
 from dispatcher.staff.api.drafts import InMode
 from dispatcher.staff.api.route import Call, Nothing, asks, changes, looks
 from dispatcher.staff.api.shapes import Facets
-from dispatcher.staff.asking import LONGEST_RELEASE_H, Planned, Proposal, Went
+from dispatcher.staff.asking import Planned, Proposal, Went
 from dispatcher.staff.cases import HEARD_BY, Case, Said, UnmatchedReport, VisitSheet
 from dispatcher.staff.lookups import Why
 from dispatcher.staff.rounds import Overview
@@ -86,12 +86,6 @@ class ToMatch:
     person: Annotated[
         str, Facets(maxLength=80, description="だれのことか。dismissed は名簿の人ではない (or `dismissed`)")
     ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToRelease:
-    reason: Annotated[str, Facets(maxLength=300)]
-    hours: Annotated[int, Facets(minimum=1, maximum=LONGEST_RELEASE_H)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +239,12 @@ async def resolve(call: Call[Nothing, Nothing]) -> Done:
     return Done("settled")
 
 
+async def exempt(call: Call[Nothing, Nothing]) -> Done:
+    """尋ねなくてよい: 入院・不在・望まない（福祉だけ） (they need not be asked)"""
+    await call.rooms.desk.exempt(call.who, call.id, call.path["person"])
+    return Done("exempt")
+
+
 async def list_visits(call: Call[Nothing, Nothing]) -> Sheets:
     """訪問の名簿（福祉だけ） (the visit list)"""
     return Sheets(tuple(await call.rooms.desk.visits(call.who, call.id)))
@@ -273,18 +273,6 @@ async def match_report(call: Call[ToMatch, Nothing]) -> Done:
     return Done("matched")
 
 
-async def propose_release(call: Call[ToRelease, Nothing]) -> Began:
-    """災対法49条の11第3項の提供を申請する (ask for a release of the roster without consent)"""
-    body = call.body
-    return Began("", await call.rooms.desk.propose_release(call.who, reason=body.reason, hours=body.hours))
-
-
-async def end_release(call: Call[Nothing, Nothing]) -> Done:
-    """提供を終える (end the release)"""
-    await call.rooms.desk.end_release(call.who)
-    return Done("ended")
-
-
 _PERSON = "/safety/{id}/people/{person}"
 ROUTES = (
     looks("/safety", Scope.READ, list_campaigns),
@@ -301,11 +289,10 @@ ROUTES = (
     changes(f"{_PERSON}/answer", Scope.WRITE, answer_for),
     changes(f"{_PERSON}/take", Scope.WRITE, take_on),
     changes(f"{_PERSON}/resolve", Scope.WRITE, resolve),
+    changes(f"{_PERSON}/exempt", Scope.WRITE, exempt),
     looks("/safety/{id}/visits", Scope.READ, list_visits),
     looks("/safety/{id}/supporters", Scope.READ, list_for_supporters),
     looks("/safety/{id}/sealed", Scope.READ, list_sealed),
     looks("/safety/{id}/reports", Scope.READ, list_unmatched),
     changes("/safety/{id}/reports/{report}", Scope.WRITE, match_report),
-    changes("/release", Scope.WRITE, propose_release, status=201),
-    changes("/release", Scope.WRITE, end_release, method="DELETE"),
 )

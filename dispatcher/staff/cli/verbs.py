@@ -25,6 +25,7 @@ from dispatcher.staff.cli import (
     roster,
     safety,
     shelters,
+    standing,
     switching,
     watching,
 )
@@ -40,6 +41,7 @@ def add(commands: Any) -> None:
         shelters,
         reaching,
         safety,
+        standing,
         roster,
         interchange,
         mailing,

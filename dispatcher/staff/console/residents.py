@@ -74,6 +74,13 @@ async def resolve(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther(f"/safety/{campaign}")
 
 
+async def exempt(request: web.Request) -> web.Response:
+    """They need not be asked."""
+    campaign, who = request.match_info["id"], request.match_info["person"]
+    await request.app[CONSOLE].desk.exempt(sitting(request).person, campaign, who)
+    raise web.HTTPSeeOther(f"/safety/{campaign}/people/{who}")
+
+
 async def search(request: web.Request) -> web.Response:
     """Who it may be; without a reason nothing is looked at."""
     console, by, t = request.app[CONSOLE], sitting(request).person, words(request)
@@ -157,6 +164,7 @@ ROUTES = (
     web.post(f"{_PERSON}/answer", answer),
     web.post(f"{_PERSON}/take", take),
     web.post(f"{_PERSON}/resolve", resolve),
+    web.post(f"{_PERSON}/exempt", exempt),
     web.post("/safety/{id}/search", search),
     web.get("/safety/{id}/visits", visits),
     web.get("/safety/{id}/supporters", supporters),

@@ -187,10 +187,11 @@ async def watch(request: web.Request) -> web.Response:
     console, by, typed = request.app[CONSOLE], sitting(request).person, await fields(request)
     try:
         if typed.get("_act") == "end":
-            await console.desk.end_watch(by)
+            await console.desk.end_watch(by, mode=typed.get("_mode", ""))
         else:
             quarters = await all_of(request, "area")
-            await console.desk.propose_watch(by, quarters=quarters, time=typed.get("time", ""))
+            time, mode = typed.get("time", ""), typed.get("_mode", "")
+            await console.desk.propose_watch(by, quarters=quarters, time=time, mode=mode)
     except InvalidInput as refused:
         return await _index(request, posted=typed, refused=refused)
     raise web.HTTPSeeOther("/safety#watch")

@@ -237,6 +237,20 @@ async def test_previews_while_typing_save_nothing(tmp_path: Path):
         assert await s.ledger.changed(0, 0) == before
 
 
+async def test_what_was_previewed_a_keystroke_ago_is_not_drawn_again(tmp_path: Path):
+    async with seats(tmp_path) as s:
+        s.clock.advance(60 - s.clock.now().second)
+        first = await s.desk.try_draft(WRITER, ORDER)
+        s.clock.advance(59)
+        again = await s.desk.try_draft(WRITER, ORDER)
+        assert again.hash == first.hash
+        assert all(again.renderings[kind] is drawn for kind, drawn in first.renderings.items())
+        s.clock.advance(1)
+        later = await s.desk.try_draft(WRITER, ORDER)
+        assert (later.alert.sent - first.alert.sent).total_seconds() == 60
+        assert later.hash != first.hash
+
+
 async def test_a_retraction_that_may_not_go_out_leaves_no_draft_behind(tmp_path: Path):
     async with seats(tmp_path, "live") as s:
         identifier = await s.in_state(State.LIVE)

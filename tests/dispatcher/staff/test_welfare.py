@@ -58,7 +58,7 @@ async def test_without_a_live_alert_a_second_person_is_needed_who_did_not_ask_fo
 async def test_a_standing_watch_takes_two_people_to_begin_and_one_to_stop(desk):
     with pytest.raises(InvalidInput) as refused:
         await desk.propose_watch(WRITES, quarters=(), time="03:00")
-    assert [f.where for f in refused.value.findings] == ["area", "at"]
+    assert [f.where for f in refused.value.findings] == ["area", "time"]
     key = await desk.propose_watch(APPROVES, quarters=QUARTERS, time="09:00")
     with pytest.raises(Refused, match="not the one who asked"):
         await desk.agree(APPROVES, key, mode="drill")
@@ -94,6 +94,7 @@ async def test_names_are_for_the_role_welfare_alone(room, desk, role):
         lambda: desk.match(by, campaign, "r", somebody),
         lambda: desk.take_on(by, campaign, somebody),
         lambda: desk.resolve(by, campaign, somebody),
+        lambda: desk.exempt(by, campaign, somebody),
     ):
         with pytest.raises(Refused, match="may not"):
             await ask()

@@ -68,7 +68,8 @@ async def night(tmp_path_factory):
         went: Went = await desk.ask(await room.person(APPROVER), about="", quarters=QUARTERS, kind="watch")
         async with async_playwright() as drives:
             browser = await drives.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-            names = {"campaign": campaign, "person": city.ids["住民0004"], "alert": alert}
+            who = {"person": city.ids["住民0004"], "silent": city.ids["住民0009"]}
+            names = {"campaign": campaign, "alert": alert, **who}
             yield room, browser, names
             await browser.close()
         assert went.waits_as
@@ -108,6 +109,18 @@ async def test_a_page_of_residents_is_for_everybody_and_light(night, name):
     await page.goto(room.url + PAGES[name].format(**names) + "?lang=en")
     await see_no_violation(page)
     await page.context.close()
+
+
+async def test_whoever_need_not_be_asked_is_exempt_by_a_press_that_nobody_makes_by_chance(night):
+    room, _, names = night
+    one = f"/safety/{names['campaign']}/people/{names['silent']}"
+    async with room.signed_in(APPROVER) as browser:
+        page = await browser.get(one)
+        assert page.tree.xpath(f'//details[not(@open)]//form[@action="{one}/exempt"]')
+        page = await browser.send(page, f"{one}/exempt")
+        assert "対象外" in page.words
+        assert not page.tree.xpath(f'//form[@action="{one}/exempt" or @action="{one}/take" or @action="{one}/resolve"]')
+        assert page.form(f"{one}/answer"), "a word of theirs is heard all the same"
 
 
 async def test_a_welfare_officer_answers_for_somebody_without_a_script_and_a_search_needs_a_reason(night):

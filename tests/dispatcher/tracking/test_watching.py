@@ -205,4 +205,4 @@ async def test_a_timer_of_an_earlier_agreement_begins_nothing(loop):
 def test_a_time_that_is_none_or_in_the_night_is_refused(wrong):
     with pytest.raises(InvalidInput) as refused:
         time_of(wrong)
-    assert [f.where for f in refused.value.findings] == ["at"]
+    assert [f.where for f in refused.value.findings] == ["time"]
