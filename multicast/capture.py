@@ -1,15 +1,14 @@
 """Captures made readable: LCT, its extensions and the FEC payload IDs as scapy layers; the only module that knows scapy.
 
-For conformance tests, for looking at a pcap from a station, and to turn one into a loss trace. At 300 µs a packet it is
-never in the data path. The layers are more general than `packet.py` on purpose (any LCT layout, Reed–Solomon too), so
-that they judge what we send instead of repeating it.
+For conformance tests, and for looking at a pcap from a station. At 300 µs a packet it is never in the data path. The layers
+are more general than `packet.py` on purpose (any LCT layout, Reed–Solomon too), so that they judge what we send instead of
+repeating it.
 
 Source: RFC 5651 §5, RFC 5775 §4, RFC 6726 §3.4, RFC 5445 §3, RFC 5510 §4, RFC 6330 §3, RFC 6584 §3.
 """
 
 import struct
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -28,12 +27,10 @@ from scapy.fields import (
 )
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
-from scapy.utils import PcapReader, wrpcap
+from scapy.utils import PcapReader
 
 from multicast.packet import CERTIFICATE_BYTES, SIGNATURE_BYTES
-from multicast.udp import Endpoint
 
 _ONE_WORD: Final = 128
 
@@ -231,37 +228,6 @@ def read_pcap(path: Path) -> Iterator[Captured]:
                 yield Captured(float(frame.time), network.src, network.dst, frame[UDP].dport, payload)
     except (OSError, Scapy_Exception, EOFError) as error:
         raise BadCapture(f"{path}: {error}") from error
-
-
-def write_pcap(path: Path, datagrams: Iterable[tuple[float, bytes]], endpoint: Endpoint, source: str) -> None:
-    """Datagrams with their UNIX times as a capture of what left `source` for the group."""
-    network = (
-        IPv6(src=source, dst=endpoint.group, hlim=1) if endpoint.is_ipv6 else IP(src=source, dst=endpoint.group, ttl=1)
-    )
-    frames = []
-    for at_s, datagram in datagrams:
-        frame = (
-            Ether(src="02:00:00:00:00:01", dst="01:00:5e:00:00:01")
-            / network
-            / UDP(sport=endpoint.port, dport=endpoint.port)
-        )
-        frame /= Raw(datagram)
-        frame.time = at_s
-        frames.append(frame)
-    wrpcap(str(path), frames)
-
-
-def loss_trace(sent: Sequence[bytes], received: Iterable[bytes]) -> list[bool]:
-    """For each packet sent, whether it was lost on the way: to be replayed against a receiver in a test.
-
-    A carousel repeats itself, so equal packets are matched in order.
-    """
-    arrived = Counter(received)
-    trace = []
-    for datagram in sent:
-        trace.append(arrived[datagram] == 0)
-        arrived[datagram] -= not trace[-1]
-    return trace
 
 
 def describe(datagram: bytes) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from flute import receiver as flute
 from multicast import capture, packet
 from multicast.keys import SenderKey
 from multicast.udp import Endpoint
+from tests.multicast.pcap import loss_trace, write_pcap
 from tests.multicast.session import KEY, NOW_S, TSI, by_root, carousel, content, datagrams, notice, receiver, run, show
 
 UNCERTIFIED = SenderKey(KEY.sign(b"seed")[:32], "Exercise")
@@ -97,11 +98,11 @@ def test_a_capture_is_read_back_and_replayed_as_a_loss_trace(tmp_path, group, so
     sent = list(datagrams(on_air, 120))
     arrived = [d for n, d in enumerate(sent) if n % 5]
     path = tmp_path / "station.pcap"
-    capture.write_pcap(path, ((NOW_S + n / 400, d) for n, d in enumerate(arrived)), Endpoint(group, 3400, "lo"), source)
+    write_pcap(path, ((NOW_S + n / 400, d) for n, d in enumerate(arrived)), Endpoint(group, 3400, "lo"), source)
     captured = list(capture.read_pcap(path))
     assert [c.payload for c in captured] == arrived
     assert {(c.source, c.group, c.port) for c in captured} == {(source, group, 3400)}
-    trace = capture.loss_trace(sent, [c.payload for c in captured])
+    trace = loss_trace(sent, [c.payload for c in captured])
     assert trace == [n % 5 == 0 for n in range(120)]
     hears = receiver(by_root())
     for datagram, lost in zip(sent, trace, strict=True):

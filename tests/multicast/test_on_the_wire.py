@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from multicast.capture import write_pcap
 from multicast.carousel import Carousel, encode
 from multicast.code import Unencodable
 from multicast.keys import RootKey, SenderKey, Trust, load_sender
@@ -24,6 +23,7 @@ from multicast.reassembly import Cancelled, Delivered, Reassembly
 from multicast.receiver import open_receiver, safe_name, save
 from multicast.sender import open_sender
 from multicast.udp import BadEndpoint, Endpoint
+from tests.multicast.pcap import write_pcap
 from tests.multicast.session import content
 
 ROOT = RootKey.generate()
