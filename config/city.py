@@ -43,9 +43,12 @@ class Facility:
     is_welfare: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class City:
-    """A city's gazetteer. `names` by language (ja 三鷹市, en Mitaka City); `code` five digits, `check_code` six."""
+    """A city's gazetteer: itself and no other, so that what is made of it alone is made once.
+
+    `names` by language (ja 三鷹市, en Mitaka City); `code` five digits, `check_code` six.
+    """
 
     code: str
     names: Mapping[str, str]
