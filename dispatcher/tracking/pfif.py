@@ -5,9 +5,11 @@ live, how they are reached and who said so stay here; every record expires with 
 written, not even as somebody who is looked for.
 
 In come reports, never people: a note that somebody was seen is matched to who was asked, by itself or by staff, like any other
-report without a link (model/report.py). What this city itself gave away comes back unheard, so that no report confirms itself.
+report without a link (model/report.py). What this city itself said comes back unheard, so that no report confirms itself; what
+others say of a record that it gave away is heard. A record whose time is over says nothing: of it the format keeps no name.
 
-Source: PFIF 1.4 §2–§5 (http://zesty.ca/pfif/1.4); 災害対策基本法 第86条の15.
+Source: PFIF 1.4 (http://zesty.ca/pfif/1.4), its fields in the order of google/personfinder's app/pfif.py, PFIF_1_4 and
+PLACEHOLDER_FIELDS; 災害対策基本法 第86条の15.
 """
 
 import hashlib
@@ -108,7 +110,7 @@ class Read:
     sought: int
     """People whom others look for, of whom it says nothing."""
     ours: int
-    """Records that we gave away ourselves."""
+    """Records that we gave away ourselves, and of which nobody else says anything."""
 
 
 def read(data: bytes, city: City, domain: str, now: datetime) -> Read:
@@ -124,15 +126,17 @@ def read(data: bytes, city: City, domain: str, now: datetime) -> Read:
         raise InvalidInput(
             [Finding("pfif", f"PFIF 1.4 ではありません。根は pfif、名前空間は {NAMESPACE} (not PFIF 1.4)")]
         )
-    people = {person.get("person_record_id"): person for person in root.all("person")}
+    people = {one.get("person_record_id"): one for one in root.all("person") if not _is_over(one, now)}
     notes = [(person.get("person_record_id"), note) for person in root.all("person") for note in person.all("note")]
     notes += [(note.get("person_record_id"), note) for note in root.all("note")]
     findings: list[Finding] = []
     for number, person in enumerate(root.all("person"), 1):
-        findings += _lacking(f"person[{number}]", person, ("person_record_id", "source_date", "full_name"))
+        name = () if _is_over(person, now) else ("full_name",)
+        findings += _lacking(f"person[{number}]", person, ("person_record_id", "source_date", *name))
+        if person.get("expiry_date") and _moment(person.get("expiry_date")) is None:
+            findings.append(_no_moment(f"person[{number}].expiry_date"))
     reports: dict[str, Reported] = {}
-    sought: set[str] = set(people)
-    ours: set[str] = {record for record in people if record.startswith(f"{domain}/")}
+    ours, heard = {record for record in people if record.startswith(f"{domain}/")}, set[str]()
     for number, (record, note) in enumerate(notes, 1):
         where = f"note[{number}]"
         lacking = _lacking(where, note, ("note_record_id", "author_name", "source_date", "text"))
@@ -141,17 +145,26 @@ def read(data: bytes, city: City, domain: str, now: datetime) -> Read:
         if status and status not in STATUSES:
             findings.append(Finding(f"{where}.status", f"{', '.join(STATUSES)} のどれか (one of these)"))
         if at is None and not lacking:
-            findings.append(Finding(f"{where}.source_date", "2026-11-21T03:00:00Z のように書きます (as that)"))
+            findings.append(_no_moment(f"{where}.source_date"))
         if note.get("note_record_id").startswith(f"{domain}/"):
-            ours.add(record)
-        elif status in _HEARD and record in people and at is not None and record not in ours:
+            continue
+        if status in _HEARD and at is not None and record in people:
             report = _report(people[record], note, _HEARD[status], min(at, now), city)
             reports[report.key] = report
-            sought.discard(record)
+            heard.add(record)
     if findings:
         more = [Finding("pfif", f"ほかに {len(findings) - MOST_FINDINGS} 件 (and more)")]
         raise InvalidInput(findings[:MOST_FINDINGS] + (more if len(findings) > MOST_FINDINGS else []))
-    return Read(tuple(reports.values()), len(sought - ours), len(ours))
+    return Read(tuple(reports.values()), len(people.keys() - ours - heard), len(ours - heard))
+
+
+def _is_over(person: Element, now: datetime) -> bool:
+    until = _moment(person.get("expiry_date"))
+    return until is not None and until <= now
+
+
+def _no_moment(where: str) -> Finding:
+    return Finding(where, "2026-11-21T03:00:00Z のように書きます (as that)")
 
 
 def _lacking(where: str, record: Element, needed: tuple[str, ...]) -> list[Finding]:
@@ -174,7 +187,8 @@ def _report(person: Element, note: Element, answer: Answer, at: datetime, city: 
         saw=note.get("author_made_contact") == "true",
         medium=MEDIUM,
         at=at,
-        name=_plain(person.get("full_name"))[:100],
+        # One to a line.
+        name=_plain(person.get("full_name").partition("\n")[0])[:100],
         birth_date=born if re.fullmatch(r"\d{4}-\d{2}-\d{2}", born) else "",
         quarter=quarters.get(person.get("home_neighborhood"), ""),
         details={name: text for name, text in details.items() if text},
