@@ -1,7 +1,7 @@
 """The beat: once a second this node says that it lives, by the database's clock, and picks up what nobody holds any more.
 
-Nobody holds: what a node claimed whose lease has run out, and what this node claimed without knowing it (the reply to the
-commit was lost). The outcome of such an attempt is unknown, and the next claim says so.
+Nobody holds: what a node claimed whose lease has run out (leases.py), and what this node claimed without knowing it (the
+reply to the commit was lost). The outcome of such an attempt is unknown, and the next claim says so.
 
 Source: design.md §5.3, §5.4; facts.md §Engine ("A lost COMMIT reply …").
 """
@@ -20,6 +20,7 @@ from dispatcher.ledgers.answers import remaining
 from dispatcher.ledgers.claim import expire
 from dispatcher.ledgers.complete import count_rest, is_superseded
 from dispatcher.ledgers.dialect import Dialect
+from dispatcher.ledgers.leases import Leases
 from dispatcher.ledgers.opening import Identity
 from dispatcher.ledgers.schema import (
     alerts,
@@ -54,7 +55,12 @@ def prepare(t: Transaction, limits: Mapping[str, Limits]) -> None:
 
 
 def beat(
-    t: Transaction, me: Identity, limits: Mapping[str, Limits], running: AbstractSet[int], suspects: AbstractSet[int]
+    t: Transaction,
+    me: Identity,
+    leases: Leases,
+    limits: Mapping[str, Limits],
+    running: AbstractSet[int],
+    suspects: AbstractSet[int],
 ) -> Beaten:
     """Renew the lease; return what nobody holds.
 
@@ -63,8 +69,9 @@ def beat(
     """
     now = t.connection.execute(sa.select(t.dialect.database_now)).scalar_one()
     _renew(t, me, now)
-    t.connection.execute(_FORGET, {"now": now, "me": me.node})
-    lost = list(t.connection.execute(_LOST, {"now": now}).scalars())
+    if dead := leases.dead(t.connection.execute(_OTHERS, {"me": me.node}), now):
+        t.connection.execute(_FORGET, {"dead": dead})
+    lost = list(t.connection.execute(_LOST).scalars())
     mine = t.connection.execute(_MINE, {"me": me.incarnation}).all()
     unknown = {row.token: row.id for row in mine if row.token not in running}
     lost += [delivery for token, delivery in unknown.items() if token in suspects]
@@ -124,10 +131,14 @@ def hasten(t: Transaction, channels: Sequence[str]) -> Sequence[None]:
     return [None] * len(channels)
 
 
-_live = sa.select(nodes.c.incarnation).where(nodes.c.lease_until >= sa.bindparam("now"))
 _NAMES = sa.select(nodes.c.name).where(nodes.c.lease_until >= sa.bindparam("now"))
-_FORGET = nodes.delete().where(nodes.c.lease_until < sa.bindparam("now"), nodes.c.name != sa.bindparam("me"))
-_LOST = sa.select(deliveries.c.id).where(is_sending, deliveries.c.owner.not_in(_live)).with_for_update(skip_locked=True)
+_OTHERS = sa.select(nodes).where(nodes.c.name != sa.bindparam("me"))
+_FORGET = nodes.delete().where(among(nodes.c.incarnation, "dead"))
+_LOST = (
+    sa.select(deliveries.c.id)
+    .where(is_sending, deliveries.c.owner.not_in(sa.select(nodes.c.incarnation)))
+    .with_for_update(skip_locked=True)
+)
 _MINE = (
     sa.select(deliveries.c.id, deliveries.c.token, alerts.c.superseded_by)
     .outerjoin(alerts, alerts.c.identifier == deliveries.c.identifier)

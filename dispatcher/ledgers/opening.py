@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from config.document import ConfigError, Problem
 from dispatcher.ledgers.chain import GENESIS, Head
 from dispatcher.ledgers.dialect import Dialect
+from dispatcher.ledgers.leases import Leases
 from dispatcher.ledgers.migrations import migrate, unknown
 from dispatcher.ledgers.schema import VERSION, chains, meta, metadata, nodes
 from dispatcher.log import logger
@@ -60,17 +61,17 @@ def _wrong(found: Mapping[str, str], mode: type[Mode]) -> Iterator[tuple[str, st
         yield "version", reason
 
 
-def take_place(connection: sa.Connection, dialect: Dialect, me: Identity, *, is_alone: bool) -> Head | None:
+def take_place(connection: sa.Connection, dialect: Dialect, me: Identity, leases: Leases | None) -> Head | None:
     """This node's lease and where its chain ends; None as long as another live process has its name.
 
-    `is_alone`: nobody else can be alive (the file is ours), so no lease needs to run out first.
+    `leases` None: nobody else can be alive (the file is ours), so no lease needs to run out first.
     """
     now = connection.execute(sa.select(dialect.database_now)).scalar_one()
     held = connection.execute(sa.select(nodes).where(nodes.c.name == me.node)).one_or_none()
-    if held is not None and held.lease_until > now and not is_alone:
-        return None
-    if is_alone:
+    if leases is None:
         connection.execute(nodes.delete())
+    elif held is not None and held.lease_until > now and not leases.dead([held], now):
+        return None
     row = {"name": me.node, "incarnation": me.incarnation, "lease_until": now + me.lease_s}
     connection.execute(dialect.insert(nodes).values(row).on_conflict_do_update(index_elements=["name"], set_=row))
     connection.execute(dialect.insert(chains).values(node=me.node, length=0, hash=GENESIS).on_conflict_do_nothing())

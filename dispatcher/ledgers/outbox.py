@@ -19,6 +19,7 @@ from dispatcher.errors import Standby, StorageFull
 from dispatcher.ledger import Attempted, Claim
 from dispatcher.ledgers.beat import Beaten, beat, prepare, release
 from dispatcher.ledgers.complete import complete
+from dispatcher.ledgers.leases import Leases
 from dispatcher.ledgers.opening import Identity
 from dispatcher.ledgers.store import Store, Urgency
 from dispatcher.ledgers.transaction import Transaction
@@ -66,6 +67,7 @@ class Outbox:
         """By token."""
         self._superseded: set[int] = set()
         self._suspects: AbstractSet[int] = frozenset()
+        self._leases = Leases(me.lease_s, clock)
         self._safe_until = -math.inf
         self._alarm_at = math.inf
 
@@ -183,7 +185,7 @@ class Outbox:
             await self._clock.sleep(self._beat_s)
 
     def _beat(self, t: Transaction) -> Beaten:
-        return beat(t, self._me, self._lanes, frozenset(self._held), self._suspects)
+        return beat(t, self._me, self._leases, self._lanes, frozenset(self._held), self._suspects)
 
     # -- both --------------------------------------------------------------------------------------------------------
 

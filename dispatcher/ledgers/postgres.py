@@ -19,6 +19,7 @@ from dispatcher.clock import Clock
 from dispatcher.errors import Standby, StorageFull
 from dispatcher.ledgers.chain import Head
 from dispatcher.ledgers.dialect import NEWS, Postgres
+from dispatcher.ledgers.leases import Leases
 from dispatcher.ledgers.opening import Identity, create, take_place
 from dispatcher.ledgers.schema import asked, campaign_keys, links, replies
 from dispatcher.ledgers.store import ConnectionLost, Store
@@ -39,8 +40,10 @@ PAUSE_S = 0.25
 """Between two tries to reach a primary."""
 _CREATING = 0x70D0CE
 """Advisory lock: two nodes that open an empty database at the same moment make the tables one after the other."""
-_LOST = ("08", "57P", "25006")
-"""SQLSTATE: connection exceptions; the server is going down; it has become a standby (read-only)."""
+_LOST = ("08", "57P", "25006", "25P03", "40", "53300")
+"""SQLSTATE: connection exceptions; the server is going down; it has become a standby (read-only); it has ended a transaction that
+stood still, or one of two that waited for each other; it has no room for one connection more. Nothing was written, and the
+same again may go."""
 
 
 @asynccontextmanager
@@ -50,13 +53,13 @@ async def open_store(dsn: str, mode: type[Mode], me: Identity, clock: Clock) -> 
     Raises:
         Standby: another live node has this name.
     """
-    store = PostgresStore(dsn, clock)
+    store, leases = PostgresStore(dsn, clock), Leases(me.lease_s, clock)
     try:
 
         def place(connection: sa.Connection) -> Head | None:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CREATING)))
             create(connection, store.dialect, mode, "database " + dsn.partition("?")[0].rpartition("/")[2])
-            return take_place(connection, store.dialect, me, is_alone=False)
+            return take_place(connection, store.dialect, me, leases)
 
         # Whoever died under this name holds it until the lease runs out; whoever lives renews it meanwhile.
         until = clock.monotonic() + me.lease_s + 1.0
@@ -105,7 +108,7 @@ class PostgresStore(Store):
                 return await self._connection.run_sync(work)
         except BaseException as error:
             state = _sqlstate(error)
-            if state.startswith("53"):
+            if state.startswith("53") and state not in _LOST:
                 raise StorageFull("the database's disk is full: nothing was written") from error
             if _is_lost(error) or not isinstance(error, Exception):
                 await self._drop()

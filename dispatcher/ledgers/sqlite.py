@@ -58,7 +58,7 @@ async def open_store(path: Path, mode: type[Mode], me: Identity, clock: Clock) -
 
             def place(connection: sa.Connection) -> Head | None:
                 create(connection, store.dialect, mode, str(path))
-                return take_place(connection, store.dialect, me, is_alone=True)
+                return take_place(connection, store.dialect, me, None)
 
             head = await store.commit(place)
             assert head is not None

@@ -46,7 +46,7 @@ class Histories(RuleBasedStateMachine):
         self.is_superseded = False
         with self.connection.begin():
             create(self.connection, self.dialect, Drill, "memory")
-            head = take_place(self.connection, self.dialect, ME, is_alone=True)
+            head = take_place(self.connection, self.dialect, ME, None)
         assert head is not None
         self.head: Head = head
         self.write(beat.prepare, limits=LIMITS)
