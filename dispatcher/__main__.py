@@ -1,6 +1,8 @@
 """`todoke`: one program; each command is a thin door.
 
 What a duty officer asks of a running node (dispatcher/staff/cli) needs an HTTP client and no more, so it loads no node.
+Commands that stand above the dispatcher (demo, terminal) or beside it (multicast) announce themselves as entry points
+of the group `todoke.commands`, so that the dispatcher need not know of them; each loads what it needs.
 
 Source: design.md §9 for the exit codes, which every `--help` prints.
 """
@@ -8,7 +10,7 @@ Source: design.md §9 for the exit codes, which every `--help` prints.
 import argparse
 import sys
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 
 from dispatcher.errors import ConfigError, TodokeError
 from dispatcher.log import to_stderr
@@ -28,14 +30,19 @@ AFTER = f"""\
 
 
 def parser(asked: str = "") -> argparse.ArgumentParser:
-    """Every command there is; only staff's own, if `asked` is one of them."""
+    """Every command there is; if `asked` can be had without the node, no more than it needs."""
     top = argparse.ArgumentParser(
         prog="todoke", description=ABOUT, epilog=AFTER, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     top.add_argument("--version", action="version", version=f"todoke {version('todoke')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     verbs.add(commands)
-    if asked not in commands.choices:
+    announced = {point.name: point for point in entry_points(group="todoke.commands")}
+    if asked in announced:
+        announced[asked].load().add(commands)
+    elif asked not in commands.choices:
+        for name in sorted(announced):
+            announced[name].load().add(commands)
         from dispatcher import commands as others  # noqa: PLC0415 - it loads the whole node, which asking one does not need
 
         others.add(commands)

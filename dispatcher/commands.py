@@ -1,15 +1,11 @@
 """The commands that need more than a token: the node, its site file, its people at the machine, what operators do, CAP, intake.
 
-Commands that stand above the dispatcher (demo, terminal) or beside it (multicast) announce themselves as entry points of the group
-`todoke.commands`, so that the dispatcher need not know of them.
-
 Source: design.md §9.
 """
 
 import argparse
 import asyncio
 import signal
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +26,6 @@ from dispatcher.staff.sessions import new_token
 
 def add(commands: Any) -> None:
     """Register them."""
-    for point in sorted(entry_points(group="todoke.commands"), key=lambda p: p.name):
-        point.load().add(commands)
-
     serve = _command(
         commands,
         "serve",

@@ -49,7 +49,7 @@ class _Command:
     def add(commands: Any) -> None:
         parser = commands.add_parser(
             "demo",
-            help="one evacuation order through every medium, on this machine alone",
+            help="避難指示を六つの媒体へ、この機械の中だけで (one evacuation order through every medium, on this machine alone)",
             description=__doc__,
             epilog="examples:\n  todoke demo\n  todoke demo --once -o json --keep out\n  todoke demo --once --retract\n"
             "  todoke demo --once --safety -o json --keep out",

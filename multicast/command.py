@@ -66,7 +66,7 @@ class _Command:
     def add(self, subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         multicast = subparsers.add_parser(
             "multicast",
-            help="send files to a multicast group, receive them, look at captures",
+            help="マルチキャストで配る、受ける、記録を読む (send files to a multicast group, receive them, look at captures)",
             description="Exit 0: done; 1: our mistake; 2: usage or invalid input; 8: the time-out came first.",
         )
         verbs = multicast.add_subparsers(required=True, metavar="VERB")

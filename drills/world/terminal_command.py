@@ -50,7 +50,7 @@ class _Command:
     def add(commands: Any) -> None:
         parser = commands.add_parser(
             "terminal",
-            help="an IP notification terminal in this window",
+            help="IP 告知端末をこの画面で (an IP notification terminal in this window)",
             description=__doc__,
             epilog=EXAMPLES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
