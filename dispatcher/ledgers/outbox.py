@@ -17,7 +17,7 @@ from dispatcher.channel import Limits
 from dispatcher.clock import Clock
 from dispatcher.errors import Standby, StorageFull
 from dispatcher.ledger import Attempted, Claim
-from dispatcher.ledgers.beat import Beaten, beat, prepare, release
+from dispatcher.ledgers.beat import Beaten, beat, hasten, prepare, release
 from dispatcher.ledgers.complete import complete
 from dispatcher.ledgers.leases import Leases
 from dispatcher.ledgers.opening import Identity
@@ -32,6 +32,8 @@ log = logger(__name__)
 
 SAFE = 0.8
 """Of the lease; after that nothing more is claimed until it is renewed."""
+PUT_BACK_S = 1.0
+"""So far back the wall clock has to go to be noticed; less is waited for."""
 FULL_PAUSE_S = 1.0
 """Before trying again on a full disk."""
 LEAVE_TIMEOUT_S = 3.0
@@ -68,6 +70,8 @@ class Outbox:
         self._superseded: set[int] = set()
         self._suspects: AbstractSet[int] = frozenset()
         self._leases = Leases(me.lease_s, clock)
+        self._wall_s = math.inf
+        """The wall clock's lead over the steady one, at the last beat."""
         self._safe_until = -math.inf
         self._alarm_at = math.inf
 
@@ -175,6 +179,9 @@ class Outbox:
     async def _beats(self) -> None:
         while True:
             began = self._clock.monotonic()
+            if self._is_put_back():
+                # What failed waits for a moment of the wall clock, which is far away now.
+                await self._lasting(partial(hasten, channels=list(self._lanes)))
             beaten = await self._lasting(self._beat)
             self._safe_until = began + SAFE * self._me.lease_s
             self._suspects = beaten.suspects
@@ -183,6 +190,11 @@ class Outbox:
                 log.warning("ledger.reclaimed", rows=beaten.reclaimed)
             self._store.news.set()
             await self._clock.sleep(self._beat_s)
+
+    def _is_put_back(self) -> bool:
+        """The wall clock went back since the last beat, or, at the first, nobody knows."""
+        before, self._wall_s = self._wall_s, self._clock.now().timestamp() - self._clock.monotonic()
+        return self._wall_s < before - PUT_BACK_S
 
     def _beat(self, t: Transaction) -> Beaten:
         return beat(t, self._me, self._leases, self._lanes, frozenset(self._held), self._suspects)

@@ -487,6 +487,27 @@ class LedgerContract(ABC):
             await ledger.hasten("website")
             await until(lambda: self._is(ledger, taken=1))
 
+    async def test_a_wall_clock_that_is_put_back_keeps_nothing_waiting_that_failed(self, place: Place) -> None:
+        clock = ManualClock(START)
+        sender = Sender(lambda c: taken(c) if c.attempt > 1 else deferred(c))
+        async with place.open(clock=clock) as ledger, sending(ledger, sender, {"website": Limits(breaker_failures=1)}):
+            await ledger.issue(issued(), deliveries(1), said())
+            await until(lambda: self._is(ledger, retrying=1))
+            clock._now -= timedelta(hours=1)
+            clock.advance(1.1)
+            await until(lambda: self._is(ledger, taken=1))
+
+    async def test_a_node_that_starts_tries_at_once_what_failed_before(self, place: Place) -> None:
+        sender = Sender(lambda c: taken(c) if c.attempt > 1 else deferred(c))
+        lanes = {"website": Limits(breaker_failures=1)}
+        async with place.open(clock=ManualClock(START)) as ledger, sending(ledger, sender, lanes):
+            await ledger.issue(issued(), deliveries(1), said())
+            await until(lambda: self._is(ledger, retrying=1))
+        # A machine without power has forgotten what time it is.
+        a_year_ago = ManualClock(START - timedelta(days=365))
+        async with place.open(clock=a_year_ago) as ledger, sending(ledger, sender, lanes):
+            await until(lambda: self._is(ledger, taken=1))
+
     # -- lanes -------------------------------------------------------------------------------------------------------
 
     async def test_the_rate_is_kept(self, place: Place) -> None:
