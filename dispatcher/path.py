@@ -13,8 +13,8 @@ Source: design.md §2.
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, cast
 
@@ -23,7 +23,7 @@ from dispatcher import cap
 from dispatcher.channel import Channel
 from dispatcher.clock import Clock
 from dispatcher.errors import Finding, NotFound, StaleHash
-from dispatcher.ledger import Attempted, Claim, Event, IssuedAlert, Ledger
+from dispatcher.ledger import Attempted, Claim, Event, IssuedAlert, Ledger, NewDelivery
 from dispatcher.model.alert import Alert, Reference
 from dispatcher.model.audience import Audience
 from dispatcher.model.delivery import DeliveryEvent
@@ -53,6 +53,10 @@ class Room(Protocol):
     async def attempt(self, claim: Claim) -> Attempted:
         """As Path.attempt. Never raises for what a medium does."""
         ...
+
+
+Alongside = Callable[[Alert[Any]], Sequence[NewDelivery]]
+"""What somebody has to do once a message is out: timers, which are neither lost nor come before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ class Path(Generic[M]):
     """By alert and channel, lately made: an alert that was issued never changes."""
     foremost: list[Foremost] = field(default_factory=list)
     """Who knows whom a message goes to before the public: nobody, or the register of facilities."""
+    alongside: list[Alongside] = field(default_factory=list)
+    """Who parks a timer of their own in the transaction of a message that goes out."""
     dispatching: set[str] = field(default_factory=set)
     """Alerts that this process is writing down at this moment."""
 
@@ -212,7 +218,9 @@ class Path(Generic[M]):
         return {kind for one in self.foremost for kind in one.media(quarters)}
 
     def _first(self, prepared: Prepared[M], chain: Sequence[IssuedAlert]) -> First:
-        return next((one.first(prepared.alert, prepared.renderings, chain) for one in self.foremost), NOBODY)
+        first: First = next((one.first(prepared.alert, prepared.renderings, chain) for one in self.foremost), NOBODY)
+        timers: list[NewDelivery] = [timer for one in self.alongside for timer in one(prepared.alert)]
+        return replace(first, deliveries=[*first.deliveries, *timers])
 
     async def rendering(self, identifier: str, kind: str) -> Rendering[M]:
         """What was approved, rendered from the CAP message that the ledger holds; the same for each of an alert's batches.

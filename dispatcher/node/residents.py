@@ -68,6 +68,7 @@ def safety(
         path.web,
     )
     path.rooms[SAFETY] = confirmation
+    path.alongside.append(confirmation.alongside)
     answers.begin(confirmation.answering)
     pages = Pages(path.city, path.mode)
     doors += reply.routes(confirmation.answering, pages, path.clock)

@@ -38,7 +38,7 @@ class Board:
 
 
 _OF_RESIDENTS = ("safety.", "resident.", "residents.", "reply.", "replies.", "roster.")
-_OF_STAFF = frozenset({"by", "agreed_by", "about", "kind", "round", "reason", "list", "until"})
+_OF_STAFF = frozenset({"by", "agreed_by", "about", "kind", "round", "reason", "list", "until", "because"})
 
 
 def _discreet(one: Recorded) -> Recorded:

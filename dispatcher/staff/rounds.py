@@ -49,6 +49,8 @@ class Overview:
     closed_at: datetime | None
     round: int
     is_destroyed: bool
+    because: str = ""
+    """The message that took back what it asks about, and so ended it; "" where staff did, or time."""
     figures: Mapping[str, Figure] = field(default_factory=dict)
     quarters: Sequence[Row] = ()
     cohorts: Sequence[Row] = ()
@@ -92,6 +94,7 @@ class Rounds(Asking[M], Reaching[M]):
             closed_at=datetime.fromisoformat(body["closed_at"]).astimezone(JST) if body.get("closed_at") else None,
             round=max(1, len(body.get("rounds", ()))),
             is_destroyed=found.is_destroyed,
+            because=body.get("because", ""),
         )
         if found.is_destroyed:
             return replace(overview, figures=_remembered(body.get("counts") or {}))

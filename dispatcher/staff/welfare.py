@@ -138,13 +138,13 @@ class Welfare(Rounds[M]):
     async def take_on(self, by: Person, campaign: str, person: str) -> None:
         """引き受ける: this person goes, or sends somebody."""
         async with self._acting(by, Act.CARE):
-            await self._require_open(campaign)
+            await self._one(campaign)
             await self._loop.take_on(by.name, campaign, person)
 
     async def resolve(self, by: Person, campaign: str, person: str) -> None:
         """Nothing more is to be done for them."""
         async with self._acting(by, Act.CARE):
-            await self._require_open(campaign)
+            await self._one(campaign)
             await self._loop.resolve(by.name, campaign, person)
 
     async def exempt(self, by: Person, campaign: str, person: str) -> None:

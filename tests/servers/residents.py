@@ -84,5 +84,6 @@ def residents(node: Any) -> Residents:
 
     loop = Confirmation(path.mode, path.ledger, path.channels, of, b"k" * 32, path.clock, path.city, path.web)
     path.rooms[ROOM] = loop
+    path.alongside.append(loop.alongside)
     node.desk.caring = loop
     return Residents(node, loop, people)

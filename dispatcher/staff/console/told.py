@@ -35,7 +35,14 @@ RESIDENTS: Mapping[str, Telling] = {
     "safety.watch-paused": _always(
         "安否を尋ねているため見守りを休んだ", "the daily touch paused: people are asked about safety"
     ),
-    "safety.closed": _always("安否の確認を終えた", "ended a round of safety confirmation"),
+    "safety.closed": lambda f, t, _: (
+        t(
+            "もとの情報が取り消されたので安否の確認を終えた",
+            "the alert was retracted: its round of safety confirmation ended",
+        )
+        if f.get("because")
+        else t("安否の確認を終えた", "ended a round of safety confirmation")
+    ),
     "safety.destroyed": _always("安否の名前と答えを読めなくした", "names and answers of a round were made unreadable"),
     "safety.emptied": _always("安否の行を消した", "the rows of a round were removed"),
     "safety.added": _always("尋ねる人を書きとめた", "people to be asked were written down"),

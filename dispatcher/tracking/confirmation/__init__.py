@@ -26,7 +26,8 @@ from config.ladders import Ladder, ladders
 from dispatcher.campaigns import Campaign
 from dispatcher.channel import Channel
 from dispatcher.clock import Clock
-from dispatcher.ledger import Attempted, Claim, Ledger
+from dispatcher.ledger import Attempted, Claim, Ledger, NewDelivery
+from dispatcher.model.alert import Alert
 from dispatcher.model.campaign import CaseEvent, Reply
 from dispatcher.model.delivery import DeliveryEvent
 from dispatcher.model.mode import M
@@ -39,7 +40,7 @@ from dispatcher.tracking.confirmation.hearing import Hearing
 from dispatcher.tracking.confirmation.keys import KeyDiffers, KeyRing
 from dispatcher.tracking.confirmation.lifetime import Lifetime
 from dispatcher.tracking.confirmation.matching import WHAT, Matching, look_later
-from dispatcher.tracking.confirmation.outbox import ROOM
+from dispatcher.tracking.confirmation.outbox import RETRACTED, ROOM
 from dispatcher.tracking.confirmation.rungs import Rungs
 from dispatcher.tracking.confirmation.tending import Tending
 from dispatcher.tracking.watching import WHAT as DAILY
@@ -102,6 +103,8 @@ class Confirmation(Generic[M]):
         match what:
             case "end":
                 await self._lifetime.end(claim.identifier, int(rest[0]) if rest else 1)
+            case _ if what == RETRACTED:
+                await self._lifetime.take_back(claim.identifier)
             case "destroy":
                 await self._lifetime.destroy(claim.identifier)
             case _ if what == WHAT:
@@ -109,8 +112,14 @@ class Confirmation(Generic[M]):
             case _ if what == DAILY:
                 await self._daily.begin_day(*rest)
             case _:
+                if what == "enrol":
+                    await self._lifetime.close_if_retracted(claim.identifier)
                 return await self._asking.attempt(claim)
         return Attempted(claim, DeliveryEvent.TAKEN)
+
+    def alongside(self, alert: Alert[Any]) -> Sequence[NewDelivery]:
+        """As Path.alongside (path.py)."""
+        return self._lifetime.alongside(alert)
 
     async def hear(self, heard: Sequence[Heard]) -> None:
         """As Inbox.hear (channel.py)."""

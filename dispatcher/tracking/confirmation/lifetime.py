@@ -9,23 +9,25 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Generic
+from typing import Any, Generic
 
 from config.city import City
 from config.ladders import Kind, Ladder
 from config.words import MESSAGES
 from dispatcher import cap
+from dispatcher.channel import priority_of
 from dispatcher.clock import Clock
 from dispatcher.errors import Finding, InvalidInput, NotFound, Refused, StaleHash
-from dispatcher.ledger import Event, Ledger, NewDelivery
+from dispatcher.ledger import Event, IssuedAlert, Ledger, NewDelivery
+from dispatcher.model.alert import Alert
 from dispatcher.model.delivery import Priority
-from dispatcher.model.draft import State
+from dispatcher.model.draft import State, Verb, verb_of
 from dispatcher.model.mode import M
 from dispatcher.model.policy import first_on, ladder_of
 from dispatcher.tracking.caring import Cell, Plan
 from dispatcher.tracking.confirmation.enrolling import People
 from dispatcher.tracking.confirmation.keys import KeyRing
-from dispatcher.tracking.confirmation.outbox import timer
+from dispatcher.tracking.confirmation.outbox import retraction_timer, timer
 from dispatcher.tracking.confirmation.round import ANSWERED_FOR, Asked, Round, priority_below
 from dispatcher.tracking.confirmation.round import State as Stands
 
@@ -145,22 +147,51 @@ class Lifetime(Generic[M]):
         if body.until <= max(asking.at for asking in body.rounds[:number]) + ANSWERED_FOR:
             await self.close("", campaign)
 
-    async def close(self, by: str, campaign: str) -> None:
-        """As Caring.close; nothing where it is closed already."""
+    async def close(self, by: str, campaign: str, *, because: str = "") -> None:
+        """As Caring.close; nothing where it is closed already. `because`: the message that took back what it asks about."""
         while True:
             kept = await self.ledger.campaigns.get(campaign)
             body = Round.of(kept)
             now = self.clock.now()
             if not body.is_open or kept.is_destroyed:
                 return
-            new = replace(body, state=Stands.CLOSED.value, closed_at=now)
-            event = Event("safety.closed", campaign, {"by": by})
+            new = replace(body, state=Stands.CLOSED.value, closed_at=now, because=because)
+            event = Event("safety.closed", campaign, {"by": by, "because": because})
             try:
                 destroying = timer(campaign, new, "destroy", now + KEY_KEPT)
                 await self.ledger.campaigns.move(campaign, kept.version, new.body(), event, [destroying])
             except StaleHash:
                 continue
             return
+
+    # -- what was a mistake (取消; a 解除 ends no round: people may be under what the flood has left) ---------------------
+
+    def alongside(self, alert: Alert[Any]) -> Sequence[NewDelivery]:
+        """As Path.alongside: of a retraction, the timer that ends the rounds about what it takes back."""
+        return [retraction_timer(alert.identifier, priority_of(alert))] if verb_of(alert) is Verb.RETRACT else []
+
+    async def take_back(self, retraction: str) -> None:
+        """End every round about a message of this one's chain."""
+        chain = {each.identifier for each in await self._chain(retraction)}
+        for kept in await self.ledger.campaigns.all():
+            if Round.of(kept).about in chain:
+                await self.close("", kept.id, because=retraction)
+
+    async def close_if_retracted(self, campaign: str) -> None:
+        """A round that was opened while the retraction went out asks nobody."""
+        about = Round.of(await self.ledger.campaigns.get(campaign)).about
+        if about and (retraction := await self._retraction_of(about)):
+            await self.close("", campaign, because=retraction)
+
+    async def _retraction_of(self, about: str) -> str:
+        """What took this message back; "" as long as nothing did."""
+        return next((each.identifier for each in await self._chain(about) if each.verb == Verb.RETRACT), "")
+
+    async def _chain(self, identifier: str) -> Sequence[IssuedAlert]:
+        beginning = (await self.ledger.alert(identifier)).chain
+        return [each for each in await self.ledger.alerts() if each.chain == beginning]
+
+    # -- the end -----------------------------------------------------------------------------------------------------
 
     async def destroy(self, campaign: str) -> None:
         """The key goes, and with it every name and answer; counts stay, those under FEW hidden."""
@@ -195,7 +226,7 @@ class Lifetime(Generic[M]):
         where = list(quarters)
         if about:
             issued = await self.ledger.alert(about)
-            if issued.state not in OUT:
+            if issued.state not in OUT or await self._retraction_of(about):
                 findings.append(Finding("about", f"{about} は発表中ではありません (not a live alert)"))
             alert = cap.read(issued.cap_xml)
             said = {info.language: f"{info.event} {info.place}" for info in alert.info}

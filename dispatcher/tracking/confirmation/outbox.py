@@ -3,6 +3,7 @@
     campaign:clock:safety/enrol/<round>                    write down everybody, or ask anew
     campaign:clock:safety/rung/<round>/<ladder>/<rung>     the silent climb
     campaign:clock:safety/end, …/destroy                   no answer is taken any more; the key goes
+    retraction:clock:safety/retracted                      rounds about what it takes back end
     campaign:<medium>:safety/<round>/<ladder>/<rung>/…     questions; destinations are <person>/<round>.<rung>.<contact>
 
 Source: design.md §5 "Submit", "Turn", §8.
@@ -24,6 +25,7 @@ from dispatcher.steps.dispatch import CLOCK
 from dispatcher.tracking.confirmation.round import OWN, Round
 
 ROOM = "safety"
+RETRACTED = "retracted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,18 @@ def timer(campaign: str, body: Round, what: str, due: datetime | None) -> NewDel
         destinations=(),
         expires_at=None,
         not_before=due,
+    )
+
+
+def retraction_timer(retraction: str, priority: Priority) -> NewDelivery:
+    """Due at once, and written in the transaction of the message that takes another one back."""
+    return NewDelivery(
+        key=f"{retraction}:{CLOCK}:{ROOM}/{RETRACTED}",
+        identifier=retraction,
+        channel=CLOCK,
+        priority=priority,
+        destinations=(),
+        expires_at=None,
     )
 
 

@@ -60,6 +60,8 @@ class Round:
     facilities: tuple[str, ...] = ()
     """Those that there are among the asked."""
     closed_at: datetime | None = None
+    because: str = ""
+    """The message that took back what it asks about, and so ended it; "" where staff did, or time."""
     day: str = ""
     """Of the standing watch (watching.py); "" for what somebody began."""
     counts: Mapping[str, tuple[int, int]] | None = None

@@ -59,30 +59,28 @@ class Tending(Generic[M]):
                 answer=answers[counted.standing],
                 progress=Progress(counted.progress),
                 is_conflict=counted.is_conflict,
-                is_visited=self._is_visited(answers[counted.standing], counted),
+                is_visited=self._is_visited(body, answers[counted.standing], counted),
                 count=counted.count,
             )
             for counted in await self.campaigns.totals(campaign)
         ]
 
-    def _is_visited(self, answer: Answer | None, counted: Counted) -> bool:
+    def _is_visited(self, body: Round, answer: Answer | None, counted: Counted) -> bool:
         """As Cell.is_visited."""
         if answer is Answer.OK or counted.progress in OVER:
             return False
-        return (
-            answer is not None or counted.is_held or self._is_last(counted.codes.ladder, counted.rung, counted.progress)
-        )
+        is_last = self._is_last(body, counted.codes.ladder, counted.rung, counted.progress)
+        return answer is not None or counted.is_held or is_last
 
-    def _is_last(self, ladder: str, rung: int, progress: str) -> bool:
-        """Somebody of the staff goes there."""
-        return progress == Progress.UNREACHABLE or (
-            progress == Progress.ESCALATED and rung == len(self.ladders[ladder].rungs) - 1
-        )
+    def _is_last(self, body: Round, ladder: str, rung: int, progress: str) -> bool:
+        """Somebody of the staff goes there, though nothing was heard; to nobody where it was a mistake to ask them."""
+        is_on_last = progress == Progress.ESCALATED and rung == len(self.ladders[ladder].rungs) - 1
+        return not body.because and (is_on_last or progress == Progress.UNREACHABLE)
 
     async def people(self, campaign: str, wish: Wish, *, after: str = "") -> AsyncIterator[Somebody]:
         """As Caring.people."""
         kept = await self.campaigns.get(campaign)
-        keys = self.ring.of(kept)
+        keys, body = self.ring.of(kept), Round.of(kept)
         wanted = Wanted(
             progress=None if wish.progress is None else tuple(wish.progress),
             restricted=None
@@ -97,7 +95,7 @@ class Tending(Generic[M]):
                 continue
             if quarters is not None and row.codes.quarter not in quarters:
                 continue
-            if wish.is_visit is None or wish.is_visit == self._is_visit(keys, row):
+            if wish.is_visit is None or wish.is_visit == self._is_visit(body, keys, row):
                 heard = await self.hearing.replies(keys, campaign, row)
                 yield self._somebody(keys, row, heard[-1:])
 
@@ -108,11 +106,11 @@ class Tending(Generic[M]):
         rows = await self.campaigns.furthest(campaign, wanted, at_most, after=after)
         return [self._somebody(keys, row, (await self.hearing.replies(keys, campaign, row))[-1:]) for row in rows]
 
-    def _is_visit(self, keys: Keys, row: Asked) -> bool:
+    def _is_visit(self, body: Round, keys: Keys, row: Asked) -> bool:
         if row.progress in OVER:
             return False
         in_need = row.standing in {keys.standing(Answer.HELP), keys.standing(Answer.HURT)}
-        return in_need or self._is_last(row.codes.ladder, row.rung, row.progress)
+        return in_need or self._is_last(body, row.codes.ladder, row.rung, row.progress)
 
     async def person(self, campaign: str, person: str) -> Somebody:
         """As Caring.person."""

@@ -183,18 +183,20 @@ async def test_the_log_tells_others_what_staff_did_and_no_pseudonym_and_no_count
     ]
 
 
-async def test_a_round_that_is_over_takes_no_answer_and_no_case(room, desk):
+async def test_a_round_that_is_over_takes_no_answer_and_staff_may_see_its_cases_to_their_end(room, desk):
     campaign = await room.city.asked()
     who = room.city.ids["住民0001"]
     await desk.end_asking(WRITES, campaign, mode="drill")
     for ask in (
-        lambda: desk.take_on(WELFARE, campaign, who),
         lambda: desk.answer_for(WELFARE, campaign, who, Said("ok", "self", saw=True, text="")),
         lambda: desk.ask_again(WRITES, campaign, mode="drill"),
         lambda: desk.end_asking(WRITES, campaign, mode="drill"),
     ):
         with pytest.raises(Refused, match="over"):
             await ask()
+    await desk.take_on(WELFARE, campaign, who)
+    await desk.resolve(WELFARE, campaign, who)
+    assert (await desk.case(WELFARE, campaign, who)).progress == "resolved"
 
 
 async def test_supporters_are_told_of_those_who_agreed_and_of_all_others_while_a_release_is_in_force(room, desk):
