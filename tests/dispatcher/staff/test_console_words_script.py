@@ -84,6 +84,20 @@ async def test_a_text_that_was_typed_over_stays_while_the_rest_follows(house):
     assert await tab.value("document.getElementById('w-en-US-short').value") == "Osawa: my own line"
 
 
+async def test_who_types_fast_has_one_preview_drawn_at_a_time_and_the_last_letter_is_in_the_last(house):
+    here, tab = house
+    await tab.open(f"{here.url}/compose?area=132040301", 1280, 900)
+    await type_into(tab, "template", "elderly-evacuation")
+    await until(tab, "document.getElementById('w-ja-description') !== null")
+    typed = "野川の水位が上がって、氾濫のおそれがあります"
+    for end in range(1, len(typed) + 1):
+        await type_into(tab, "cause", typed[:end])
+    await until(tab, f"document.getElementById('w-ja-description').value.includes({typed!r})")
+    asked = "performance.getEntriesByType('resource').filter(e => e.initiatorType === 'fetch' && e.name.endsWith('/compose'))"
+    assert await tab.value(f"{asked}.length") >= 2
+    assert await tab.value(f"{asked}.every((e, n, all) => n === 0 || all[n - 1].responseEnd <= e.startTime)")
+
+
 async def test_what_is_typed_is_kept_without_a_button(house):
     here, tab = house
     await tab.open(f"{here.url}/compose", 1280, 900)

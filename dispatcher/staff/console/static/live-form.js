@@ -3,12 +3,12 @@
 // without this script the button does the same.
 "use strict";
 (() => {
-  // Shorter than between two keystrokes of anybody: it gathers what an input method puts in at once.
-  const QUIET_MS = 40;
+  // One at a time: what is typed meanwhile goes with the next, so a slow machine has one to draw and never a queue of them.
+  const GIVEN_UP_MS = 10000;
   const KEEP_MS = 3000;
   const form = document.querySelector("form[data-live]");
   if (!form) return;
-  let waiting = 0, keeping = 0, asked = null, isDirty = false;
+  let waiting = 0, keeping = 0, isDrawing = false, isBehind = false, isDirty = false;
   const said = document.getElementById("live-said");
 
   const body = () => new URLSearchParams([...new FormData(form)].filter(([, v]) => typeof v === "string"));
@@ -50,17 +50,21 @@
   }
 
   async function draw() {
-    asked?.abort();
-    asked = new AbortController();
+    isBehind = isDrawing;
+    if (isDrawing) return;
+    isDrawing = true;
     const began = performance.now();
     try {
-      const answer = await fetch(form.dataset.live, { method: "POST", body: body(), signal: asked.signal, redirect: "error" });
+      const answer = await fetch(form.dataset.live, { method: "POST", body: body(), signal: AbortSignal.timeout(GIVEN_UP_MS), redirect: "error" });
       if (answer.status === 401 || answer.status === 403) return tell(form.dataset.signedOut ?? "", true);
       if (answer.status >= 500) return tell(form.dataset.unreachable ?? "", true);
       swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
       form.dataset.drawnMs = Math.round(performance.now() - began);
-    } catch (error) {
-      if (error.name !== "AbortError") tell(form.dataset.unreachable ?? "", true);
+    } catch {
+      tell(form.dataset.unreachable ?? "", true);
+    } finally {
+      isDrawing = false;
+      if (isBehind) draw();
     }
   }
 
@@ -81,7 +85,8 @@
   form.addEventListener("input", (event) => {
     if (event.target.closest("[data-still]")) return;
     clearTimeout(waiting);
-    waiting = setTimeout(draw, event.target.matches("input[type=checkbox],select") ? 0 : QUIET_MS);
+    // What an input method puts in at once is one.
+    waiting = setTimeout(draw, 0);
     isDirty = true;
     if (form.dataset.keep && !keeping) keeping = setTimeout(keep, KEEP_MS);
   });
