@@ -31,7 +31,7 @@ LEAST: Mapping[str, int] = MappingProxyType({"headline": 5, "description": 4, "i
 """Characters under which a text is a slip of the hand (喜多方市 2023: one character to everyone)."""
 
 _NO_LEVEL = re.compile(r"津波|地震|海啸|쓰나미|지진|tsunami|earthquake", re.IGNORECASE)
-_SAID_LEVEL = re.compile(r"(?:レベル|level|警戒级别|경계\s*레벨)\s*(\d)", re.IGNORECASE)
+_SAID_LEVEL = re.compile(r"(?:レベル|level|警戒(?:等级|级别)|경계\s*레벨)\s*(\d)", re.IGNORECASE)
 _NOT_A_DRILL = re.compile(r"訓練(?:では|じゃ)(?:ない|なく|ありません)|(?:不是|并非)演习|훈련이?(?:아닙|아니)")
 _NOT_A_DRILL_EN = re.compile(r"\b(?:not\s+(?:an?|the)|is\s+no)\s+(?:drill|exercise|test)\b", re.IGNORECASE)
 _WAS_A_DRILL = re.compile(r"訓練(?:でした|だった)|(?<!不)是演习|훈련이?(?:었|였)")

@@ -74,7 +74,7 @@ LABELS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "phone": "电话",
             "read": "已阅读",
             "done": "已发送确认",
-            "level": "警戒级别",
+            "level": "警戒等级",
             "over": "此通知已结束",
             "heard": "已收到。如按错，请重新按键",
             "sending": "正在发送…",

@@ -136,7 +136,17 @@ def test_tsunami_and_earthquake_carry_no_level(language, event):
     assert_finds(order, f"info[{language}].JP-ALERT-LEVEL", "carries no level")
 
 
-@pytest.mark.parametrize("headline", ["警戒レベル３ 大沢の人は避難", "大沢 レベル 5", "大沢 Level 2"])
+@pytest.mark.parametrize(
+    "headline",
+    [
+        "警戒レベル３ 大沢の人は避難",
+        "大沢 レベル 5",
+        "大沢 Level 2",
+        "大泽 警戒等级5",
+        "大泽 警戒级别5",
+        "오사와 경계 레벨 3",
+    ],
+)
 def test_a_headline_does_not_say_another_level(headline):
     assert_finds(changed(evacuation_order(Live), "ja", headline=headline), "info[ja].headline", "another level")
 
