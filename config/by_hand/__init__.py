@@ -63,6 +63,7 @@ class Loudspeaker:
     """How an announcer reads a message out; rates in characters as they are written, without spaces."""
 
     title: str
+    title_en: str
     characters_per_min: int
     times: int
     longest_sentence: int
@@ -112,6 +113,7 @@ class Form:
     """Somebody else's form, field by field."""
 
     title: str
+    title_en: str
     how: str
     """Where staff paste it, in their words."""
     drill: str
@@ -143,9 +145,13 @@ def forms(folder: Path = _HERE) -> Mapping[str, Form]:
     return bind_folder(Form, folder, but=LOUDSPEAKER)
 
 
-def systems() -> Mapping[str, str]:
-    """The title of every system without a link, by name; the loudspeaker first."""
-    return {LOUDSPEAKER: loudspeaker().title, **{name: form.title for name, form in forms().items()}}
+def systems() -> Mapping[str, tuple[str, str]]:
+    """What staff call every system without a link, in Japanese and in English, by name; the loudspeaker first."""
+    loud = loudspeaker()
+    return {
+        LOUDSPEAKER: (loud.title, loud.title_en),
+        **{name: (form.title, form.title_en) for name, form in forms().items()},
+    }
 
 
 def _unknown(text: str, known: frozenset[str]) -> Iterator[str]:

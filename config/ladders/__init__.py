@@ -7,7 +7,7 @@ Source: design.md §8 "Default ladder", "Policies are ladders".
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -79,8 +79,11 @@ class Ladder:
     title: Mapping[str, str]
     """How staff call it, by language."""
     kind: Kind
-    cohorts: tuple[str, ...] = ()
-    """Whose it is, as the roster names them; () for everybody else. Who is in several goes up the one that ends first."""
+    cohorts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Whose it is: as the roster names them, and how staff call them, by language; none for everybody else.
+
+    Who is in several goes up the one that ends first.
+    """
     most_cases: int = 5
     """Open cases that one supporter holds at most; the next one then goes to the next supporter."""
     rungs: tuple[Rung, ...]
@@ -88,6 +91,9 @@ class Ladder:
     def problems(self) -> Iterable[tuple[str, str]]:
         if not {"ja", "en"} <= self.title.keys():
             yield "title", "has to be there in ja and en"
+        for cohort, names in self.cohorts.items():
+            if not {"ja", "en"} <= names.keys():
+                yield "cohorts", f"{cohort} has to be named in ja and en"
         if self.most_cases < 1:
             yield "most_cases", f"{self.most_cases} open cases; 1 or more is accepted"
         if [rung.rung for rung in self.rungs] != list(range(len(self.rungs))) or not self.rungs:
@@ -112,3 +118,10 @@ def ladders(folder: Path = _HERE) -> Mapping[str, Ladder]:
         ConfigError: everything that is wrong with any of them.
     """
     return bind_folder(Ladder, folder)
+
+
+def cohorts(language: str) -> Mapping[str, str]:
+    """What staff call everybody whom a ladder is for: by the roster's name, and under "" those who are in none of them."""
+    named = {cohort: names[language] for ladder in ladders().values() for cohort, names in ladder.cohorts.items()}
+    rest = next(ladder for ladder in ladders().values() if ladder.kind is Kind.SAFETY and not ladder.cohorts)
+    return {**named, "": rest.title[language]}

@@ -92,8 +92,10 @@ class Asking(Seat[M]):
             )
         return self.caring
 
-    async def plan(self, by: Person, *, about: str, quarters: Sequence[str], kind: str = Kind.SAFETY) -> Planned:
-        """Whom it would ask, counted; nothing is written.
+    async def plan(
+        self, by: Person, *, about: str, quarters: Sequence[str], kind: str = Kind.SAFETY, language: str = "ja"
+    ) -> Planned:
+        """Whom it would ask, counted; nothing is written. `language` is that of the media's names.
 
         Raises:
             InvalidInput: no quarter, an unknown one, no such kind.
@@ -109,7 +111,7 @@ class Asking(Seat[M]):
 
             # Each medium cuts the same people up once more: beside the sum, its count would tell the few whom it does not reach.
             tells = is_welfare(by)
-            media = {self._title(kind_): found.media[kind_] for kind_ in sorted(found.media)}
+            media = {self._title(kind_, language): found.media[kind_] for kind_ in sorted(found.media)}
             return Planned(
                 where,
                 counted(found.people),
@@ -311,9 +313,11 @@ class Asking(Seat[M]):
     async def _take_away(self, key: str, version: int, event: Event) -> None:
         await self._path.ledger.save_record(PROPOSED, key, version, None, event)
 
-    def _title(self, kind: str) -> str:
+    def _title(self, kind: str, language: str) -> str:
         channel = self._path.channels.get(kind)
-        return channel.title if channel is not None else kind
+        if channel is None:
+            return kind
+        return channel.title if language == "ja" else channel.title_en
 
 
 def _proposal(key: str, body: Mapping[str, Any]) -> Proposal:

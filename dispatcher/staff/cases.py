@@ -3,26 +3,17 @@
 Source: design.md §8; mockups `safety.html`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from config.city import City
+from config.ladders import cohorts
 from dispatcher.clock import JST
 from dispatcher.model.campaign import GRAVITY, Progress, Reply
 from dispatcher.staff.sessions import one_form
 from dispatcher.tracking.caring import Somebody, Unmatched
 
-COHORTS: Mapping[str, str] = {
-    "needs_help": "要支援者",
-    "household": "世帯",
-    "guardian": "保護者",
-    "pupil": "児童・生徒",
-    "pupils": "児童・生徒",
-    "watch": "見守り",
-    "everybody": "一般",
-    "": "一般",
-}
 OPEN = frozenset(Progress) - {Progress.RESOLVED, Progress.CLOSED, Progress.EXEMPT}
 """Of these somebody may still have to take care."""
 HEARD_BY = ("phone", "visit")
@@ -53,6 +44,9 @@ class Case:
     address: str = field(repr=False)
     phone: str = field(repr=False)
     needs: str = field(repr=False)
+    """What is said of their cohorts, in Japanese, and the note."""
+    cohorts: tuple[str, ...] = field(repr=False)
+    note: str = field(repr=False)
     language: str
     answer: str
     """"" for nothing heard."""
@@ -106,7 +100,7 @@ def place_of(city: City, code: str) -> str:
 
 
 def case_of(found: Somebody, city: City) -> Case:
-    needs = "　".join(filter(None, (*(COHORTS.get(c, c) for c in found.cohorts), found.note)))
+    named = cohorts("ja")
     return Case(
         id=found.id,
         name=found.name,
@@ -114,7 +108,9 @@ def case_of(found: Somebody, city: City) -> Case:
         place=place_of(city, found.quarter),
         address=found.address,
         phone=next(iter(found.phones), ""),
-        needs=needs,
+        needs="　".join(filter(None, (*(named.get(c, c) for c in found.cohorts), found.note))),
+        cohorts=found.cohorts,
+        note=found.note,
         language=found.language,
         answer=found.answer or "",
         progress=found.progress,

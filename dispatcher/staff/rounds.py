@@ -11,18 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from config.ladders import cohorts
 from dispatcher.campaigns import Campaign
 from dispatcher.clock import JST
 from dispatcher.model.campaign import Answer, Progress
 from dispatcher.model.mode import M
 from dispatcher.model.question import Kind
 from dispatcher.staff.asking import Asking, is_welfare
-from dispatcher.staff.cases import COHORTS, OPEN
+from dispatcher.staff.cases import OPEN
 from dispatcher.staff.counting import Figure, exact, hidden, summed
 from dispatcher.staff.reaching import Reaching
 from dispatcher.staff.rules import Act
 from dispatcher.staff.sessions import Person
 from dispatcher.tracking.caring import Cell
+from dispatcher.tracking.confirmation.case import EVERYBODY
 
 FIGURES = ("asked", "help", "hurt", "silent", "visiting", "conflict", "escalated", "unreachable", "ok")
 
@@ -104,12 +106,13 @@ class Rounds(Asking[M], Reaching[M]):
         if not is_welfare(by):
             seen = _rows(cells, lambda cell: cell.quarter, names, hidden)
             return replace(overview, figures=_sums(seen), quarters=seen)
+        groups = cohorts("ja" if language == "ja" else "en")
         seen = _rows(cells, lambda cell: cell.quarter, names, exact)
         return replace(
             overview,
             figures=_sums(seen),
             quarters=seen,
-            cohorts=_rows(cells, lambda cell: cell.cohort, COHORTS, exact),
+            cohorts=_rows(cells, lambda cell: cell.cohort, {**groups, EVERYBODY: groups[""]}, exact),
             facilities=_rows(
                 [c for c in cells if c.facility], lambda cell: cell.facility, self._facility_names(), exact
             ),

@@ -109,39 +109,39 @@ class Need(StrEnum):
     REASON = "a reason, which is written to the audit"
 
 
-WORDS: Mapping[Act, str] = MappingProxyType(
+WORDS: Mapping[Act, tuple[str, str]] = MappingProxyType(
     {
-        Act.LOOK: "見る",
-        Act.WRITE: "起案",
-        Act.EDIT: "編集",
-        Act.SUBMIT: "提出",
-        Act.APPROVE: "承認",
-        Act.SEND_BACK: "差戻し",
-        Act.REJECT: "却下",
-        Act.BREAK_GLASS: "緊急発表（一人）",
-        Act.CONFIRM: "事後承認",
-        Act.UPDATE: "更新",
-        Act.CORRECT: "訂正",
-        Act.LIFT: "解除",
-        Act.RETRACT: "取消",
-        Act.RETRY: "再送",
-        Act.REPORT: "記録",
-        Act.SWITCH: "媒体の停止・再開",
-        Act.HALT: "送出の停止",
-        Act.REOPEN: "送出の再開",
-        Act.SHELTER: "避難所の状態",
-        Act.ASK: "安否を尋ねる",
-        Act.ASK_AGAIN: "安否をもう一度尋ねる",
-        Act.END_ASKING: "安否の確認を終える",
-        Act.AGREE: "二人目の承認",
-        Act.PEOPLE: "住民を名前で見る",
-        Act.LOOK_UP: "人をさがす",
-        Act.ANSWER: "代わりに答えを記す",
-        Act.CARE: "引き受け・解決",
-        Act.ROSTER: "名簿の取込み",
-        Act.EXPORT: "安否情報の受渡し",
-        Act.RELEASE: "同意なしの名簿提供",
-        Act.MAIL_LIST: "登録メールの名簿",
+        Act.LOOK: ("見る", "look"),
+        Act.WRITE: ("起案", "write"),
+        Act.EDIT: ("編集", "edit"),
+        Act.SUBMIT: ("提出", "submit"),
+        Act.APPROVE: ("承認", "approve"),
+        Act.SEND_BACK: ("差戻し", "send back"),
+        Act.REJECT: ("却下", "reject"),
+        Act.BREAK_GLASS: ("緊急発表（一人）", "send alone"),
+        Act.CONFIRM: ("事後承認", "confirm"),
+        Act.UPDATE: ("更新", "update"),
+        Act.CORRECT: ("訂正", "correct"),
+        Act.LIFT: ("解除", "lift"),
+        Act.RETRACT: ("取消", "retract"),
+        Act.RETRY: ("再送", "retry"),
+        Act.REPORT: ("記録", "write reports"),
+        Act.SWITCH: ("媒体の停止・再開", "pause or resume a medium"),
+        Act.HALT: ("送出の停止", "halt sending"),
+        Act.REOPEN: ("送出の再開", "reopen sending"),
+        Act.SHELTER: ("避難所の状態", "say how a shelter is"),
+        Act.ASK: ("安否を尋ねる", "ask residents"),
+        Act.ASK_AGAIN: ("安否をもう一度尋ねる", "ask residents again"),
+        Act.END_ASKING: ("安否の確認を終える", "end a round of asking"),
+        Act.AGREE: ("二人目の承認", "agree as the second person"),
+        Act.PEOPLE: ("住民を名前で見る", "see residents by name"),
+        Act.LOOK_UP: ("人をさがす", "look residents up"),
+        Act.ANSWER: ("代わりに答えを記す", "answer for residents"),
+        Act.CARE: ("引き受け・解決", "take cases on"),
+        Act.ROSTER: ("名簿の取込み", "import the roster"),
+        Act.EXPORT: ("安否情報の受渡し", "hand over or take over people’s states"),
+        Act.RELEASE: ("同意なしの名簿提供", "release the roster without consent"),
+        Act.MAIL_LIST: ("登録メールの名簿", "keep the list of registered mail"),
     }
 )
 STATE_WORDS: Mapping[State, str] = MappingProxyType(
@@ -241,11 +241,20 @@ def refusal(state: State | None, act: Act, role: Role, mode: type[Mode]) -> str:
     rule = _ANYTIME.get(act) or (TABLE.get((state, act)) if state is not None else None)
     if rule is None:
         where = STATE_WORDS[state] if state is not None else "この対象"
-        return f"{where}では{WORDS[act]}できません (not possible: {state} · {act})"
+        return f"{where}では{WORDS[act][0]}できません (not possible: {state} · {act})"
     if mode.name == "live" and act in DRILL_ONLY.get(role, frozenset()):
-        return f"{ROLE_WORDS[role]}は訓練の節点でだけ{WORDS[act]}できます ({role}: on a drill node only)"
+        return f"{ROLE_WORDS[role]}は訓練の節点でだけ{WORDS[act][0]}できます ({role}: on a drill node only)"
     if role not in rule.roles:
-        return f"{ROLE_WORDS[role]}には{WORDS[act]}の権限がありません ({role} may not {act})"
+        may = [
+            r
+            for r in Role
+            if r in rule.roles - {Role.INTAKE} and not (mode.name == "live" and act in DRILL_ONLY.get(r, ()))
+        ]
+        ja, en = WORDS[act]
+        return (
+            f"{ROLE_WORDS[role]}には{ja}の権限がありません。できるのは{'・'.join(ROLE_WORDS[r] for r in may)}です "
+            f"({role} may not {en}; {', '.join(may)} may)"
+        )
     return ""
 
 
@@ -272,7 +281,7 @@ def allowed(
     assert rule is not None
     if draft is not None:
         if Need.ANOTHER in rule.needs and (is_same(name, draft.submitted_by) or is_same(name, draft.broken_glass_by)):
-            return f"申請した本人は{WORDS[act]}できません。別の人が行ってください (the submitter cannot {act})"
+            return f"申請した本人は{WORDS[act][0]}できません。別の人が行ってください (the submitter cannot {act})"
         if Need.NOT_RETURNER in rule.needs and is_same(name, draft.returned_by):
             return "差し戻した本人は提出できません。別の人が提出してください (who returned it cannot submit it)"
         if Need.BROKEN_GLASS in rule.needs and (draft.broken_glass_by is None or draft.confirmed_by is not None):
@@ -314,7 +323,7 @@ def markdown() -> Iterator[str]:
         for role in Role:
             live, drill = (refusal(state, act, role, mode) for mode in MODES.values())
             marks.append("" if drill else "訓" if live else "○")
-        yield f"| {name} | {WORDS[act]} {act} | " + " | ".join(marks) + f" | {', '.join(rule.needs)} |"
+        yield f"| {name} | {WORDS[act][0]} {act} | " + " | ".join(marks) + f" | {', '.join(rule.needs)} |"
     yield ""
     yield from _RESIDENTS.splitlines()
 

@@ -51,7 +51,7 @@ class Ticks:
         """Every system without a link, ticked or not."""
         kept = {key: (version, body) for key, version, body in await self._ledger.records(KIND)}
         ticks = []
-        for system, title in by_hand.systems().items():
+        for system, (title, _) in by_hand.systems().items():
             version, body = kept.get(_key(identifier, system), (0, {}))
             tick = Tick(system, title, version=version)
             if body.get("at"):
@@ -121,4 +121,4 @@ def _title(system: str) -> str:
     titles = by_hand.systems()
     if system not in titles:
         raise NotFound(f"{system}: ありません。あるのは {', '.join(titles)} (no such system)")
-    return titles[system]
+    return titles[system][0]

@@ -14,7 +14,6 @@ from typing import Any
 
 from aiohttp import web
 
-from config.by_hand import systems
 from config.templates import LANGUAGES
 from config.words import language_name
 from dispatcher.errors import Finding, InvalidInput, NotFound, StaleHash
@@ -243,7 +242,6 @@ async def _show(
         templates=offered(console.path.mode, form.verb),
         hazards=hazards_of(sheet.template),
         previews=preview.previews(console, sheet.prepared, request.app[preview.SHOWN], t) if sheet.prepared else (),
-        systems=systems(),
         times=in_words(sheet, console, t),
         verb=WORDS[form.verb],
         refusal=allowed(by.name, by.roles, Act.EDIT if saved else Act.WRITE, console.path.mode, saved),

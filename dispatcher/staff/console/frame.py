@@ -17,11 +17,13 @@ from typing import Any
 
 from aiohttp import web
 
+from config.by_hand import systems
+from config.ladders import cohorts
 from dispatcher.pages import Environment, Markup, environment
 from dispatcher.staff.console.attention import WATCH, attention
 from dispatcher.staff.console.posted import is_local
 from dispatcher.staff.console.room import CONSOLE, LANGUAGE, SEAL, SITTING, Console, Sitting, sitting, words
-from dispatcher.staff.console.words import LEVELS, MODES, ROLES, Words
+from dispatcher.staff.console.words import LANGUAGES, LEVELS, MODES, ROLES, Words
 from dispatcher.staff.rules import WORDS as ACTS
 
 __all__ = [
@@ -104,7 +106,8 @@ def fragment(console: Console, page: str, t: Words, /, *, seal: str = "", **valu
 def _pages() -> Environment:
     made = environment(_HERE / "pages")
     made.tests["counted_by"] = lambda kind, console: console.counts(kind)
-    made.globals |= {"asset": asset, "LEVELS": LEVELS, "ROLES": ROLES, "SEAL": SEAL, "ACTS": ACTS}
+    made.globals |= {"asset": asset, "LEVELS": LEVELS, "ROLES": ROLES, "SEAL": SEAL, "ACTS": ACTS, "SYSTEMS": systems()}
+    made.globals["COHORTS"] = {language: cohorts(language) for language in LANGUAGES}
     return made
 
 

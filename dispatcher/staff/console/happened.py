@@ -138,8 +138,9 @@ def _act(facts: Facts, t: Words) -> str:
     return t(ja, en.removesuffix(")"))
 
 
-def _system(facts: Facts) -> str:
-    return systems().get(str(facts.get("system", "")), str(facts.get("system", "")))
+def _system(facts: Facts, t: Words) -> str:
+    name = str(facts.get("system", ""))
+    return t(*systems().get(name, (name, name)))
 
 
 def _because(facts: Facts, t: Words) -> str:
@@ -214,10 +215,12 @@ _SAID: Mapping[str, Telling] = MappingProxyType(
         "glass.broken": lambda _f, t, _: t("一人で緊急発表した（事後承認待ち）", "sent alone, to be confirmed"),
         "glass.confirmed": lambda _f, t, _: t("事後承認した", "confirmed afterwards"),
         "by_hand.done": lambda f, t, _: t(
-            f"{_system(f)}：済み（{f.get('who', '')} {_clock(f)}）",
-            f"{_system(f)}: done ({f.get('who', '')} {_clock(f)})",
+            f"{_system(f, t)}：済み（{f.get('who', '')} {_clock(f)}）",
+            f"{_system(f, t)}: done ({f.get('who', '')} {_clock(f)})",
         ),
-        "by_hand.undone": lambda f, t, _: t(f"{_system(f)}の済みを取り消した", f"{_system(f)}: not done after all"),
+        "by_hand.undone": lambda f, t, _: t(
+            f"{_system(f, t)}の済みを取り消した", f"{_system(f, t)}: not done after all"
+        ),
         "report.written": lambda f, t, _: (
             t("現場の報告を記録した", "a field report")
             + (t("（写真あり）", " with a picture") if f.get("photo") else "")

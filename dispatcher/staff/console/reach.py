@@ -8,7 +8,6 @@ Source: issue "対象見込み"; mockups README "Say what was seen"; design.md �
 
 from aiohttp import web
 
-from config.by_hand import systems
 from dispatcher.staff import areas
 from dispatcher.staff.console.area import unreached
 from dispatcher.staff.console.frame import render
@@ -33,7 +32,6 @@ async def reach(request: web.Request) -> web.Response:
         quarters=[(code, city.quarters[code].names[language]) for code in draft.quarters],
         unreached=[city.quarters[code].names[language] for code in unreached(lines, draft.quarters)],
         facilities=areas.facilities(city, draft.quarters),
-        systems=systems(),
     )
 
 

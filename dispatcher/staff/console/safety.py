@@ -74,7 +74,7 @@ async def begin(request: web.Request) -> web.Response:
     about, kind = typed.get("about", ""), typed.get("kind", "safety")
     quarters = await all_of(request, "area")
     try:
-        plan = await console.desk.plan(by, about=about, quarters=quarters, kind=kind)
+        plan = await console.desk.plan(by, about=about, quarters=quarters, kind=kind, language=t("ja", "en-US"))
         if typed.get("_act") != "ask":
             place = console.path.city.say(plan.quarters, t("ja", "en-US"))
             return await render(request, "safety_plan.html", plan=plan, place=place, about=about, kind=kind)

@@ -141,13 +141,13 @@ def test_every_form_names_its_source_and_has_a_title():
 
 def test_a_form_with_a_placeholder_that_does_not_exist_is_refused_with_its_line(tmp_path):
     (tmp_path / "fax.yaml").write_text(
-        "title: ファクス\nhow: 送る\ndrill: 訓練\nfields:\n  - {name: body, label: 本文, longest: 0, text: '{nothing} {headline}'}\n",
+        "title: ファクス\ntitle_en: fax\nhow: 送る\ndrill: 訓練\nfields:\n  - {name: body, label: 本文, longest: 0, text: '{nothing} {headline}'}\n",
         "utf-8",
     )
     with pytest.raises(ConfigError) as refused:
         described.forms(tmp_path)
     reasons = [str(p) for p in refused.value.problems]
-    assert any("nothing: no such placeholder" in r and "fax.yaml:5" in r for r in reasons)
+    assert any("nothing: no such placeholder" in r and "fax.yaml:6" in r for r in reasons)
     assert any("longest: 1 or more" in r for r in reasons)
 
 

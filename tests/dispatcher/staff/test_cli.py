@@ -77,7 +77,7 @@ def test_every_command_of_staff_teaches_with_an_example_and_answers_in_three_for
 LOOKING = {
     "board", "by-hand", "completion", "destinations", "doctor", "list", "preview", "proposals", "reach", "reports", "status", "suspended",
     "templates", "test", "timeline", "verify", "watch", "whoami", "facilities", "reached", "plan", "people", "search", "visits",
-    "check",
+    "check", "show",
 }  # fmt: skip
 
 

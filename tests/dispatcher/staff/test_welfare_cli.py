@@ -46,7 +46,7 @@ def test_a_welfare_officer_works_through_a_night_at_the_command_line(door, say):
     assert [case["name"] for sheet in sheets["sheets"] for case in sheet["cases"]] == [HIDDEN.name]
     assert say("福祉", "safety", "resolve", campaign, person)[0] == 0
     code, refused = say("職員0003", "safety", "people", campaign)
-    assert (code, "may not people" in refused["detail"]) == (5, True)
+    assert (code, "viewer may not see residents by name; welfare may" in refused["detail"]) == (5, True)
     code, seen = say("職員0003", "safety", "status", campaign)
     assert (code, seen["figures"]["asked"]) == (0, {"least": 8, "most": 14})
     assert say("職員0001", "safety", "close", "--drill", campaign)[0] == 0

@@ -111,6 +111,20 @@ async def test_a_page_of_residents_is_for_everybody_and_light(night, name):
     await page.context.close()
 
 
+async def test_an_english_page_calls_groups_and_systems_by_english_names(night):
+    room, _, names = night
+    async with room.signed_in(APPROVER) as browser:
+        groups = await browser.get(f"/safety/{names['campaign']}?lang=en")
+        rows = groups.tree.xpath('//table[@aria-labelledby="cohorts"]/tbody/tr/th')
+        assert [row.text_content() for row in rows] == ["everybody"]
+        for path in ("/", f"/alerts/{names['alert']}/by-hand"):
+            page = await browser.get(path)
+            assert "Municipal loudspeakers" in page.words
+            assert "防災行政無線" not in " ".join(page.tree.xpath("//h2//text() | //th//text() | //@aria-label"))
+        assert "要支援者" not in (await browser.get(f"/safety/{names['campaign']}/sealed")).words
+        assert "要支援者" in (await browser.get(f"/safety/{names['campaign']}/sealed?lang=ja")).words
+
+
 async def test_whoever_need_not_be_asked_is_exempt_by_a_press_that_nobody_makes_by_chance(night):
     room, _, names = night
     one = f"/safety/{names['campaign']}/people/{names['silent']}"
