@@ -128,7 +128,7 @@ class Website(Channel[M, Settings]):
     async def _rebuild(self) -> bool:
         """Whether the pages that messages share say how things are now."""
         try:
-            await asyncio.to_thread(self._publisher.rebuild)
+            await asyncio.to_thread(self._publisher.refresh)
         except TemporaryFailure as failure:  # the disk, or another node at work
             log.warning("channel.failed", channel=self.kind, reason=str(failure))
             return False

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+from dispatcher.clock import JST
 from dispatcher.model.alert import Alert, Info
 from dispatcher.model.draft import ENDING, Verb, verb_of
 
@@ -126,6 +127,20 @@ class Chain:
     @property
     def folder(self) -> str:
         return f"alerts/{file_name(self.root)}"
+
+    @property
+    def month(self) -> str:
+        """In which it began, as 2026-11: it stays there whatever follows."""
+        began = min(sent for e in self.entries for sent in (e.sent, *(sent for _, sent in e.references)))
+        return f"{began.astimezone(JST):%Y-%m}"
+
+
+def months(found: Iterable[Chain]) -> dict[str, list[Chain]]:
+    """Chains by the month in which they began, the oldest month first: 2026-11 → in the order given."""
+    by_month: dict[str, list[Chain]] = {}
+    for chain in found:
+        by_month.setdefault(chain.month, []).append(chain)
+    return dict(sorted(by_month.items()))
 
 
 def chains(entries: Iterable[Entry]) -> tuple[Chain, ...]:

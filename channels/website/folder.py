@@ -19,6 +19,7 @@ from pathlib import Path
 from dispatcher.errors import TemporaryFailure
 
 LOCK_WAIT_S = 10.0
+Seen = tuple[int, int, int]
 
 
 class Folder:
@@ -56,6 +57,14 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def seen(self, name: str) -> Seen | None:
+        """Differs whenever the file was replaced; None where there is none."""
+        try:
+            found = (self.path / name).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
     def names(self, folder: str) -> list[str]:
         """What stands directly in this folder, sorted; nothing where there is none."""
         try:
@@ -72,6 +81,9 @@ class Folder:
 
     def write_served(self, name: str, data: bytes) -> None:
         """As `write`, with a .gz beside it for servers that send it as it stands."""
+        if self.read(name) == data and self.seen(f"{name}.gz"):
+            # The .gz went first, so it is of these bytes.
+            return
         packed = gzip.compress(data, compresslevel=9, mtime=0)
         # A reader meets the new file with the old .gz for a moment; the .gz is what browsers get, so it goes first.
         self.write(f"{name}.gz", packed)

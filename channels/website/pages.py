@@ -8,7 +8,7 @@ Source: mockups `alert*.html`; design.md §7 level colours; WCAG 2.2 §1.4.1, §
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from channels.website import city_map
 from channels.website.entry import Chain, file_name, page_name, pages, spoken_for
 from channels.website.furigana import with_furigana
 from channels.website.shelters import FOLDER, States, codes_of, draw, listed, with_states
-from channels.website.words import LANGUAGES, clock_time, day_time, language_name, words
+from channels.website.words import LANGUAGES, clock_time, day_time, language_name, month_name, words
 from config.city import City
 from dispatcher.model.alert import Added, Alert, Info
 from dispatcher.model.draft import ENDING, Verb, verb_of
@@ -31,6 +31,7 @@ HISTORY = b"<!--history-->"
 
 EASY = "ja-x-easy"
 SHOWN_ENDED = 20
+HISTORY_FOLDER = "history"
 
 _TELEPHONE = re.compile(r"[0-9+() -]{3,20}")
 
@@ -98,8 +99,30 @@ def index_page(
         active=[shown(c) for c in active],
         ended=[shown(c) for c in ended],
         enterable=listed(city, states, now).enterable,
+        newest_month=max((c.month for c in found), default=None),
         ENDING=ENDING,
     )
+
+
+def month_pages(month: str, by_month: Mapping[str, Sequence[Chain]], city: City, mode: type[Mode]) -> dict[str, bytes]:
+    """Everything that began in one month, the newest first, in each language; by its name in the folder."""
+    order = list(by_month)
+    at = order.index(month)
+    pages = {}
+    for language in LANGUAGES:
+        page = page_name(language)
+        pages[f"{HISTORY_FOLDER}/{month}/{page}"] = _page(
+            "month.html",
+            language,
+            city,
+            mode,
+            "../../",
+            month_name=month_name(month, language),
+            messages=[(c.newest, c.newest.in_language(language), f"../../{c.folder}/{page}") for c in by_month[month]],
+            before=order[at - 1] if at else None,
+            after=order[at + 1] if at + 1 < len(order) else None,
+        )
+    return pages
 
 
 def shelters_page(language: str, city: City, mode: type[Mode], states: States, now: datetime) -> tuple[str, bytes]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from config.words import LANGUAGES, Words, in_language, language_name, read_words
 from dispatcher.clock import JST
 
-__all__ = ["LANGUAGES", "clock_time", "day_time", "language_name", "words"]
+__all__ = ["LANGUAGES", "clock_time", "day_time", "language_name", "month_name", "words"]
 
 
 @cache
@@ -35,3 +35,13 @@ def day_time(moment: datetime, language: str) -> str:
     if language.startswith("ko"):
         return f"{local.month}월 {local.day}일 {local:%-H:%M}"
     return f"{local:%-d %b %-H:%M}"
+
+
+def month_name(month: str, language: str) -> str:
+    """`month` as 2026-11."""
+    first = datetime.strptime(month, "%Y-%m").replace(tzinfo=JST)
+    if language.startswith(("ja", "zh")):
+        return f"{first.year}年{first.month}月"
+    if language.startswith("ko"):
+        return f"{first.year}년 {first.month}월"
+    return f"{first:%B %Y}"
