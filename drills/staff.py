@@ -1,6 +1,6 @@
 """Two people of headquarters at the staff's door: one drafts and submits, the other approves, retracts and watches the board.
 
-Source: design.md §2, §9; the door itself is dispatcher/staff/api.py.
+Source: design.md §2, §9; the door itself is dispatcher/staff/api/.
 """
 
 import asyncio

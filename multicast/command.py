@@ -121,7 +121,9 @@ def _add_keygen(verbs: Any) -> None:
     parser.add_argument(
         "--status", choices=STATUSES, default="Actual", help="what the sender may send (default %(default)s)"
     )
-    parser.add_argument("--days", type=_positive, default=CERTIFICATE_DAYS, help="how long the certificate holds")
+    parser.add_argument(
+        "--days", type=_positive, default=CERTIFICATE_DAYS, metavar="D", help="days that it holds (default %(default)g)"
+    )
 
 
 def _add_send(verbs: Any) -> None:
@@ -144,7 +146,7 @@ def _add_send(verbs: Any) -> None:
     parser.add_argument("--area", action="append", default=[], help="where the notice holds; may be given again")
     parser.add_argument("--severity", default="Unknown", help="CAP's severity (default %(default)s)")
     parser.add_argument(
-        "--valid", type=_positive, default=3600.0, help="how long the notice holds (default %(default)g)"
+        "--valid", type=_positive, default=3600.0, metavar="S", help="how long the notice holds (default %(default)g)"
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
 

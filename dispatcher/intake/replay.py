@@ -123,7 +123,7 @@ def _printable(text: str) -> str:
 
 def add(commands: Any, site_of: Callable[[Path], Site]) -> None:
     """Register `todoke intake replay`; `site_of` reads a site file."""
-    intake = commands.add_parser("intake", help="telegrams of other services (JMA, CAP)")
+    intake = commands.add_parser("intake", help="他機関の電文 (telegrams of other services: JMA, CAP)")
     verbs = intake.add_subparsers(dest="what", required=True, metavar="replay")
     about = "what telegrams would come to, without a node: nothing is written, nothing is sent"
     replaying = verbs.add_parser(

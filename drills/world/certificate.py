@@ -1,6 +1,6 @@
 """A certificate for one demo on loopback, with the authority that signed it; the authority's key is thrown away.
 
-Source: RFC 5280; the only other door to `cryptography` is channels/ip_terminal/notice.py.
+Source: RFC 5280 §4.1, §4.2.1.9 (who may sign).
 """
 
 import ipaddress

@@ -68,7 +68,7 @@ class _Command:
         parser.add_argument("--tls-key", type=Path, metavar="FILE", help="and its key")
         parser.add_argument("--auto-acknowledge", type=float, metavar="S", help="press 確認 after so many seconds")
         parser.add_argument(
-            "--lang", default="ja", help="language first shown: ja, ja-x-easy, en-US (default %(default)s)"
+            "--lang", default="ja", help="language first shown: ja, ja-x-easy, en-US, zh, ko (default %(default)s)"
         )
         parser.add_argument(
             "-o", choices=("screen", "json"), default="screen", dest="output", help="json: a line each event"

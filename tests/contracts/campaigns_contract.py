@@ -1,6 +1,6 @@
 """What every keeper of campaigns must keep, whichever engine is under it. tests/dispatcher/ledgers/test_<engine>.py extends it.
 
-Codes and sealed bytes stand here as they come: what they mean is the business of dispatcher/tracking/sealing.py and its tests.
+Codes and sealed bytes stand here as they come: what they mean is the business of dispatcher/sealing.py and its tests.
 """
 
 import asyncio
