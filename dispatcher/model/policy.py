@@ -65,6 +65,11 @@ def on_rung(ladder: Ladder, rung: int, contacts: Sequence[Contact]) -> tuple[int
     return (*first, *(i for i in _of(whom, step, contacts) if i not in first))
 
 
+def is_asked_since(ladder: Ladder, contacts: Sequence[Contact], contact: int, rung: int, until: int) -> bool:
+    """Whether a rung after this one, up to `until`, asks this contact again."""
+    return any(contact in asked_on(ladder, later, contacts) for later in range(rung + 1, until + 1))
+
+
 def instead(ladder: Ladder, rung: int, contacts: Sequence[Contact], refused: int) -> int | None:
     """Which contact is asked at once in the place of one that has refused for good on this rung; None: it has none left.
 

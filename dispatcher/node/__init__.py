@@ -100,14 +100,14 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         channels = await enter(_media(mode, site, ledger, clock, shelters, returned, answers))
         path = _path(mode, site, channels, ledger, clock)
 
+        gates = Gates(ledger, clock)
+        await gates.read()
         reach, facilities, doors = foremost(site, path)
-        confirmation, roster = safety(site, path, answers, doors)
+        confirmation, roster = safety(site, path, answers, doors, gates)
         doors += registration.routes(channels.values(), path.city, mode, clock)
         await enter(residents_listener(site, path, doors, shelters))
 
         accounts = await enter(open_accounts(site, path))
-        gates = Gates(ledger, clock)
-        await gates.read()
         desk = Desk(path, gates, accounts.is_fresh_factor)
         desk.pictures = site.state_dir / "pictures"
         desk.reach_ledger, desk.facilities, desk.roster, desk.caring = reach, facilities, roster, confirmation

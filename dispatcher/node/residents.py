@@ -23,6 +23,7 @@ from dispatcher.residents.page import Pages
 from dispatcher.residents.push import Push
 from dispatcher.residents.shelters import ShelterDoors
 from dispatcher.residents.webpush import Sender
+from dispatcher.staff.gates import Gates
 from dispatcher.tracking.acknowledgement import Answers, Facilities
 from dispatcher.tracking.confirmation import ROOM as SAFETY
 from dispatcher.tracking.confirmation import Confirmation
@@ -49,7 +50,7 @@ def foremost(site: Site, path: Path[M]) -> tuple[Reach, Facilities | None, list[
 
 
 def safety(
-    site: Site, path: Path[M], answers: Answers, doors: list[AbstractRouteDef]
+    site: Site, path: Path[M], answers: Answers, doors: list[AbstractRouteDef], gates: Gates
 ) -> tuple[Confirmation[M] | None, Roster | None]:
     """Who is asked whether they are safe: their room on the path, and the residents' pages to answer on."""
     if site.safety is None:
@@ -66,6 +67,7 @@ def safety(
         path.clock,
         path.city,
         path.web,
+        is_halted=lambda: gates.halted is not None,
     )
     path.rooms[SAFETY] = confirmation
     path.alongside.append(confirmation.alongside)

@@ -24,6 +24,7 @@ from dispatcher.model.campaign import Answer
 from dispatcher.model.mode import Drill
 from dispatcher.model.policy import Contact
 from dispatcher.node import TIMERS
+from dispatcher.staff.gates import Gates
 from dispatcher.tracking.acknowledgement import Answers
 from dispatcher.tracking.confirmation import Confirmation
 from dispatcher.tracking.confirmation.case import Case
@@ -75,6 +76,7 @@ class Asks:
     confirmation: Confirmation[Drill]
     channels: Mapping[str, Any]
     clock: Leaping
+    gates: Gates
 
     async def start(self, **changes: Any) -> str:
         fields: dict[str, Any] = {"about": "", "quarters": [QUARTER], "kind": "safety"}
@@ -106,10 +108,22 @@ async def asking(
         open_ledger(dsn, mode=Drill, node=node, clock=clock, lease_s=LEASE_S, beat_s=LEASE_S / 8) as ledger,
         opened(folder, channels, ledger, node, clock=clock, city=city, answers=answers) as media,
     ):
-        confirmation = Confirmation(Drill, ledger, media, roster or people, secret, clock, city, SITE, policies)
+        gates = Gates(ledger, clock)
+        confirmation = Confirmation(
+            Drill,
+            ledger,
+            media,
+            roster or people,
+            secret,
+            clock,
+            city,
+            SITE,
+            policies,
+            is_halted=lambda: gates.halted is not None,
+        )
         answers.begin(confirmation.answering)
-        async with served(ledger, media, TIMERS, confirmation.attempt):
-            yield Asks(ledger, confirmation, media, clock)
+        async with served(ledger, media, TIMERS, confirmation.attempt, gates):
+            yield Asks(ledger, confirmation, media, clock, gates)
 
 
 async def main(folder: Path, dsn: str, node: str) -> None:

@@ -18,6 +18,7 @@ from dispatcher.channel import Limits, Surroundings
 from dispatcher.clock import Clock
 from dispatcher.ledger import Attempted, Claim, Ledger
 from dispatcher.model.mode import Drill
+from dispatcher.staff.gates import Gates
 from dispatcher.steps.dispatch import CLOCK
 from dispatcher.tracking.acknowledgement import Acknowledgements, Answers, Returned
 from drills.world.ports import free_port
@@ -61,10 +62,16 @@ async def opened(
 
 @asynccontextmanager
 async def served(
-    ledger: Ledger, channels: Mapping[str, Any], timers: Limits, attempt: Callable[[Claim], Awaitable[Attempted]]
+    ledger: Ledger,
+    channels: Mapping[str, Any],
+    timers: Limits,
+    attempt: Callable[[Claim], Awaitable[Attempted]],
+    gates: Gates | None = None,
 ) -> AsyncIterator[None]:
-    """Inside, the outbox runs."""
-    lanes = {CLOCK: timers, **{kind: channel.limits for kind, channel in channels.items()}}
+    """Inside, the outbox runs, where `gates` let it."""
+    lanes: Mapping[str, Limits] = {CLOCK: timers, **{kind: channel.limits for kind, channel in channels.items()}}
+    if gates is not None:
+        lanes = gates.over(lanes, CLOCK)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(ledger.run(lanes, attempt))
         try:

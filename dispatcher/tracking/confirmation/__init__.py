@@ -51,6 +51,9 @@ __all__ = ["ROOM", "Confirmation"]
 WRONG_KEY_S = 30.0
 """Until a timer is tried again whose campaign this node's safety.key does not open."""
 
+HALTED_S = 60.0
+"""Until a halted node looks again whether it may begin the day's watch."""
+
 
 class Confirmation(Generic[M]):
     """The safety loop of one node."""
@@ -66,9 +69,11 @@ class Confirmation(Generic[M]):
         city: City,
         site_url: str,
         policies: Mapping[str, Ladder] | None = None,
+        *,
+        is_halted: Callable[[], bool] = lambda: False,
     ) -> None:
         self._over: Callable[[Ledger], Confirmation[M]] = lambda other: Confirmation(
-            mode, other, channels, people, site_secret, clock, city, site_url, policies
+            mode, other, channels, people, site_secret, clock, city, site_url, policies, is_halted=is_halted
         )
         self._campaigns = campaigns = ledger.campaigns
         steps = ladders() if policies is None else policies
@@ -79,7 +84,7 @@ class Confirmation(Generic[M]):
         self._matching: Matching[M] = Matching(campaigns, ring, self._hearing, self._tending)
         self._lifetime: Lifetime[M] = Lifetime(mode, ledger, steps, people, ring, clock, city, self._tending.cells)
         self._watching = Watching(ledger, clock, ROOM)
-        self._daily: Daily[M] = Daily(ledger, clock, self._watching, self._lifetime)
+        self._daily: Daily[M] = Daily(ledger, clock, self._watching, self._lifetime, is_halted)
         enrolling: Enrolling[M] = Enrolling(ledger, media, steps, people)
         rungs: Rungs[M] = Rungs(ledger, media, steps)
         self._asking: Asking[M] = Asking(mode, ledger, media, steps, ring, clock, site_url, enrolling, rungs)
@@ -110,7 +115,8 @@ class Confirmation(Generic[M]):
             case _ if what == WHAT:
                 await self._matching.match_by_itself(claim.identifier)
             case _ if what == DAILY:
-                await self._daily.begin_day(*rest)
+                if not await self._daily.begin_day(*rest):
+                    return Attempted(claim, DeliveryEvent.DEFERRED, "停止中です (halted)", retry_after_s=HALTED_S)
             case _:
                 if what == "enrol":
                     await self._lifetime.close_if_retracted(claim.identifier)

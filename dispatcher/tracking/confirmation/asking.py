@@ -19,7 +19,7 @@ from dispatcher.ledger import Attempted, Claim, Ledger
 from dispatcher.model.campaign import Progress
 from dispatcher.model.delivery import DeliveryEvent, Outcome, Told
 from dispatcher.model.mode import M
-from dispatcher.model.policy import Contact, asked_on, instead, on_rung
+from dispatcher.model.policy import Contact, asked_on, instead, is_asked_since, on_rung
 from dispatcher.steps.dispatch import CLOCK
 from dispatcher.steps.send import send_each
 from dispatcher.tracking.confirmation.case import Case
@@ -83,6 +83,9 @@ class Asking(Generic[M]):
             if row.codes.quarter in busy:
                 continue
             case = Case.read(keys.open(row.sealed, row.id))
+            # After a halt, or a relay that was away, the newest question alone: the others say the same.
+            if is_asked_since(self.ladders[row.codes.ladder], case.contacts, place.contact, place.rung, row.rung):
+                continue
             recipients.append(self._recipient(keys, place, case.contacts[place.contact]))
             asked[str(place)] = (place, row, case)
         if not recipients:

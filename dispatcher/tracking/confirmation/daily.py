@@ -3,7 +3,7 @@
 Source: design.md §8; tracking/watching.py, which says what is kept of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -28,6 +28,8 @@ class Daily(Generic[M]):
     clock: Clock
     watching: Watching
     lifetime: Lifetime[M]
+    is_halted: Callable[[], bool]
+    """停止中: nothing goes out."""
 
     async def watch(self, by: str, *, quarters: Sequence[str], at: str) -> None:
         """As Caring.watch."""
@@ -41,11 +43,14 @@ class Daily(Generic[M]):
             if Round.of(campaign).day:
                 await self.lifetime.close(by, campaign.id)
 
-    async def begin_day(self, number: str, said: str) -> None:
-        """Begin the campaign of this day, but for quarters where people are asked whether they are safe."""
+    async def begin_day(self, number: str, said: str) -> bool:
+        """Begin the campaign of this day, but for quarters where people are asked whether they are safe.
+
+        False: the node is halted, and the day is to be looked at again. Halted for longer than it may be late, it is missed.
+        """
         watch, day = await self.watching.kept(), date.fromisoformat(said)
         if watch is None or not watch.is_on or watch.number != int(number):
-            return
+            return True
         missed, last = due_days(watch, day, self.clock.now())
         campaign = f"watch-{last}"
         following = watch.timer(ROOM, last + timedelta(days=1))
@@ -60,6 +65,8 @@ class Daily(Generic[M]):
         elif not where:
             await self.ledger.append(Event("safety.watch-paused", "", {"day": str(last)}))
             await self.ledger.add_deliveries([following])
+        elif self.is_halted():
+            return False
         else:
             text, _ = await self.lifetime.meant("", where, Kind.WATCH.value)
             until = watch.on(last) + LASTS
@@ -70,3 +77,4 @@ class Daily(Generic[M]):
         watch = await self.watching.kept()
         if watch is None or not watch.is_on:  # switched off meanwhile
             await self.unwatch("")
+        return True

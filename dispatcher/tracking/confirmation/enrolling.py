@@ -35,6 +35,15 @@ EVERY = "every"
 
 
 @dataclass(frozen=True, slots=True)
+class _Beginning:
+    """Where somebody begins whose contacts are of these sorts: the rung, the contacts asked on it, and those that may be."""
+
+    rung: int
+    asked: Sequence[int]
+    may_be: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Enrolling(Generic[M]):
     """Begins a round for everybody whom it asks."""
 
@@ -90,6 +99,12 @@ class Enrolling(Generic[M]):
         def ladder(cohorts: tuple[str, ...]) -> str:
             return ladder_of(self.ladders, body.ladder_kind, cohorts)
 
+        @lru_cache
+        def beginning(name: str, sorts: tuple[tuple[Whom, str], ...]) -> _Beginning:
+            contacts = [Contact(whom, channel, "") for whom, channel in sorts]
+            rung, asked = first_on(self.ladders[name], contacts)
+            return _Beginning(rung, asked, on_rung(self.ladders[name], rung, contacts))
+
         async with asyncio.TaskGroup() as writers:
             async for some in parts(self.people(body.quarters)):
                 ids = [keys.person(pid) for pid, _ in some]
@@ -104,7 +119,8 @@ class Enrolling(Generic[M]):
                     seen["ladder"].add(name)
                     seen["cohort"].add(cohort_of(self.ladders[name], case))
                     seen["facility"].update(filter(None, [case.facility]))
-                    one, theirs = self._new(keys, id_, case, name, at_terminal)
+                    begin = beginning(name, tuple([(c.whom, c.channel) for c in case.contacts]))
+                    one, theirs = self._new(keys, id_, case, name, begin, at_terminal)
                     if id_ not in there:
                         new.append(one)
                         asked += theirs
@@ -125,12 +141,11 @@ class Enrolling(Generic[M]):
             self.ledger.wake()
 
     def _new(
-        self, keys: Keys, id_: str, case: Case, name: str, at_terminal: Counter[str]
+        self, keys: Keys, id_: str, case: Case, name: str, begin: _Beginning, at_terminal: Counter[str]
     ) -> tuple[NewAsked, list[tuple[Place, Contact]]]:
         ladder = self.ladders[name]
-        rung, places = first_on(ladder, case.contacts)
-        theirs = [(Place(id_, 1, rung, i), case.contacts[i]) for i in places]
-        may_be = [(i, case.contacts[i]) for i in on_rung(ladder, rung, case.contacts)]
+        theirs = [(Place(id_, 1, begin.rung, i), case.contacts[i]) for i in begin.asked]
+        may_be = [(i, case.contacts[i]) for i in begin.may_be]
         tokens = {
             hashed(keys.token(id_, name)): SOURCES[contact.whom].value
             for name, contact in {link_name(contact, i): contact for i, contact in may_be}.items()
@@ -156,8 +171,8 @@ class Enrolling(Generic[M]):
                 standing=keys.standing(None),
                 sealed=keys.close(case.written(), id_),
                 tokens=tokens,
-                progress=_progress(rung, places, Progress.ASKED),
-                rung=rung,
+                progress=_progress(begin.rung, begin.asked, Progress.ASKED),
+                rung=begin.rung,
             ),
             theirs,
         )

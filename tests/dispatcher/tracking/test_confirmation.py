@@ -136,6 +136,29 @@ async def test_the_silent_alone_are_reminded_and_their_reminder_is_another_mail(
         assert await stood(asks, campaign, "住民0001") == (Answer.OK, False, Progress.ANSWERED)
 
 
+async def test_after_a_halt_everybody_gets_one_question_the_newest(loop, world):
+    own = [f"p2-{which}@example.jp" for which in ("first", "second", "next")]
+    async with loop(case(1), case(2, *mails(Whom.SELF, *own))) as asks:
+        await asks.gates.close("*", "職員A", "入れかえ")
+        campaign = await asks.start()
+        await enrolled(asks, campaign, 2)
+        for minutes, rungs in ((11, (1, 1)), (10, (1, 2)), (10, (3, 2))):
+            await later(asks, minutes)
+            for name, rung in zip(("住民0001", "住民0002"), rungs, strict=True):
+                await rung_is(asks, campaign, name, rung)
+        assert not world.mails
+        await asks.gates.open("*", "職員A")
+
+        async def is_all_sent():
+            (line,) = [each for each in await asks.ledger.tally(campaign) if each.channel == "email_list"]
+            return not (line.queued or line.sending or line.retrying)
+
+        await until(is_all_sent)
+        said = {mail.recipients[0]: text_of(mail) for mail in world.mails}
+        assert len(world.mails) == len(said) == 5
+        assert {to for to, text in said.items() if "再送" in text} == {"p0001@example.jp", *own}
+
+
 async def test_a_relative_is_asked_whether_they_know_and_is_told_nothing_of_how_anybody_is(loop, world):
     async with loop(case(1)) as asks:
         campaign = await asks.start()

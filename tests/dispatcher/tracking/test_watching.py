@@ -140,6 +140,39 @@ async def test_an_hour_late_it_still_begins(loop, world):
         assert not (await asks.confirmation.watching()).missed
 
 
+async def test_a_halted_node_begins_no_day_and_reopened_in_time_it_does(loop, world):
+    async with loop(watched(1)) as asks:
+        await switched_on(asks)
+        await asks.gates.close("*", "職員A", "入れかえ")
+        await at(asks, 9)
+
+        async def waits():
+            return sum((await asks.ledger.deliveries(RECORD)).values()) == 1 and not await days(asks)
+
+        await until(waits)
+        await at(asks, 10)
+        await asks.gates.open("*", "職員A")
+        asks.clock.leap(2)
+        asks.ledger.wake()
+        await until_days(asks, 1)
+        assert not (await asks.confirmation.watching()).missed
+
+
+async def test_a_day_that_a_halt_has_swallowed_is_said_and_not_made_up_for(loop, world):
+    async with loop(watched(1)) as asks:
+        await switched_on(asks)
+        await asks.gates.close("*", "職員A", "入れかえ")
+        await at(asks, 11, 5)
+
+        async def is_said():
+            return len((await asks.confirmation.watching()).missed) == 1
+
+        await until(is_said)
+        await asks.gates.open("*", "職員A")
+        await at(asks, 9)
+        assert await until_days(asks, 1) == [today(asks)]
+
+
 async def test_it_pauses_where_people_are_asked_whether_they_are_safe_and_nowhere_else(loop, world):
     async with loop(
         watched(1, *mails(Whom.SELF, "one@example.jp")),
