@@ -239,9 +239,9 @@ class Hearing(Generic[M]):
             progress = Progress(row.progress)
             if now.event is not None:
                 progress = advance(progress, now.event)
-            id_ = once or keys.reply(
-                "heard", row.id, str(row.replies), reply.answer, reply.source, reply.at.isoformat()
-            )
+            said = write_reply(reply, by)
+            # By all that was said: two of a family may say the same of somebody in the same microsecond, each with their words.
+            id_ = once or keys.reply("heard", row.id, str(row.replies), said.decode())
             new = NewReply(
                 campaign=campaign.id,
                 id=id_,
@@ -251,7 +251,7 @@ class Hearing(Generic[M]):
                 standing=keys.standing(now.answer),
                 progress=progress,
                 is_conflict=now.is_conflict,
-                sealed=keys.close(write_reply(reply, by), f"reply:{id_}"),
+                sealed=keys.close(said, f"reply:{id_}"),
             )
             taken = (await self.campaigns.reply([new]))[0]
             if taken is not Taken.STALE:

@@ -176,6 +176,18 @@ async def test_an_answer_while_everybody_is_asked_anew_is_kept(loop):
         assert (await one(asks, campaign)).answer is Answer.HELP
 
 
+async def test_of_two_relatives_who_say_the_same_at_the_same_moment_both_are_heard(loop):
+    async with loop(case(1)) as asks:
+        campaign = await begun(asks, 1)
+        kept, hearing, now = await asks.ledger.campaigns.get(campaign), asks.confirmation.answering, asks.clock.now()
+        row = (await asks.ledger.campaigns.rows(campaign, [(await one(asks, campaign)).id]))[0]
+        for words in ("二階にいます", "足を けがしています"):  # both as they folded it before either was kept
+            reply = Reply(Answer.HELP, Source.RELATIVE, False, "website", now, {"note": words})
+            assert await hearing._take(kept, await keys(asks, campaign), row, reply)
+        found = await asks.confirmation.person(campaign, row.id)
+        assert [reply.details["note"] for reply in found.replies] == ["二階にいます", "足を けがしています"]
+
+
 async def test_asking_anew_twice_at_once_asks_once(loop, world):
     async with loop(*(case(n) for n in range(1, 6))) as asks:
         campaign = await begun(asks, 5)
