@@ -16,7 +16,7 @@ from typing import Any, Generic
 from config.ladders import Ladder, Whom
 from dispatcher.campaigns import Campaign, Climbing, Codes, NewAsked
 from dispatcher.channel import Channel
-from dispatcher.errors import StaleHash
+from dispatcher.errors import StaleHash, StorageFull
 from dispatcher.ledger import Event, Ledger
 from dispatcher.model.campaign import Answer, Progress
 from dispatcher.model.mode import M
@@ -57,7 +57,10 @@ class Enrolling(Generic[M]):
         body = Round.of(campaign)
         seen: dict[str, set[str]] = {"cohort": set(body.cohorts), "facility": set(body.facilities), "ladder": set()}
         if number == 1:
-            await self._write_down(campaign, body, keys, seen)
+            try:
+                await self._write_down(campaign, body, keys, seen)
+            except* StorageFull as full:
+                raise full.exceptions[0] from None
             # The roster may have become another one half way; a ladder without timers would leave its people to silence.
             seen["ladder"].update(counted.codes.ladder for counted in await self.ledger.campaigns.totals(campaign.id))
         else:
