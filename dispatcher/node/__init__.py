@@ -9,6 +9,7 @@ Source: design.md §4.
 import asyncio
 import importlib
 import pkgutil
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -104,8 +105,9 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         await gates.read()
         reach, facilities, doors = foremost(site, path)
         confirmation, roster = safety(site, path, answers, doors, gates)
-        doors += registration.routes(channels.values(), path.city, mode, clock)
-        await enter(residents_listener(site, path, doors, shelters))
+        registrations: Counter[str] = Counter()
+        doors += registration.routes(channels.values(), path.city, mode, clock, registrations)
+        following = await enter(residents_listener(site, path, doors, shelters))
 
         accounts = await enter(open_accounts(site, path))
         desk = Desk(path, gates, accounts.is_fresh_factor)
@@ -113,6 +115,8 @@ async def _running(mode: type[M], site: Site, clock: Clock) -> AsyncIterator[Nod
         desk.reach_ledger, desk.facilities, desk.roster, desk.caring = reach, facilities, roster, confirmation
         desk.answering = confirmation.answering if confirmation else None
         figures, intake = await enter(staff_listener(site, path, desk, accounts))
+        if following is not None:
+            figures.of_residents(lambda: (following.readers, following.refused, registrations))
 
         lanes = {CLOCK: TIMERS, **{kind: channel.limits for kind, channel in channels.items()}}
         duty = Duty(site.duty, mode, site.node, clock, accounts.duty_list)

@@ -81,7 +81,7 @@ def safety(
 @asynccontextmanager
 async def residents_listener(
     site: Site, path: Path[M], doors: Sequence[AbstractRouteDef], shelters: Shelters
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Following | None]:
     """The residents' listener with these doors; and with the site, where this node has one, and all who follow it."""
     pages = site.channels["website"].folder if "website" in site.channels else None
     following: Following | None = Following(pages, path.clock) if pages else None
@@ -102,4 +102,4 @@ async def residents_listener(
             await stack.enter_async_context(following.open())
         if push:
             await stack.enter_async_context(push.open())
-        yield
+        yield following

@@ -8,7 +8,7 @@ The only door to prometheus-client.
 Source: Prometheus "Writing client libraries", "Metric and label naming"; OpenMetrics 1.0; prometheus-client "Custom Collectors".
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from importlib.metadata import version
 
 from aiohttp import web
@@ -30,6 +30,10 @@ Allow = Callable[[str], Awaitable[None]]
 """Given the bearer token of a request ("" without one), raises Refused unless it opens the figures."""
 
 
+Residents = Callable[[], tuple[int, int, Mapping[str, int]]]
+"""Readers of live pages now, how many were refused, and registrations for mail by step, since the node started."""
+
+
 class Metrics(Collector):
     """The figures of one node."""
 
@@ -40,6 +44,7 @@ class Metrics(Collector):
         self._about = {"mode": mode, "node": node, "version": version("todoke")}
         self._readers = readers
         self._figures: Figures | None = None
+        self._residents: Residents = lambda: (0, 0, {})
         self._registry = CollectorRegistry()
         self._attempts = Histogram(
             "todoke_attempt_seconds",
@@ -49,6 +54,10 @@ class Metrics(Collector):
             registry=self._registry,
         )
         self._registry.register(self)
+
+    def of_residents(self, now: Residents) -> None:
+        """From now on what residents do is told too."""
+        self._residents = now
 
     def timing(self, attempt: Attempt) -> Attempt:
         """The same attempts, with the time that they take kept: `ledger.run(lanes, metrics.timing(path.attempt))`."""
@@ -78,10 +87,24 @@ class Metrics(Collector):
         """For the registry; the figures are those of this scrape."""
         yield InfoMetricFamily("todoke_build", "Which program, in which mode, under which name.", self._about)
         yield GaugeMetricFamily("todoke_live_readers", "Pages that are open and listening.", self._readers())
+        yield from _of_residents(*self._residents())
         still_s = self._ledger.still_for_s()
         yield GaugeMetricFamily("todoke_writer_still_seconds", "Since the ledger's writer last moved.", still_s)
         if self._figures is not None:
             yield from _of_ledger(self._figures)
+
+
+def _of_residents(readers: int, refused: int, registrations: Mapping[str, int]) -> Iterator[Metric]:
+    yield GaugeMetricFamily("todoke_residents_readers", "Residents' pages that are open and listening.", readers)
+    yield CounterMetricFamily(
+        "todoke_residents_readers_refused", "Pages that were told to look by themselves.", refused
+    )
+    steps = CounterMetricFamily(
+        "todoke_mail_registrations", "What residents did about registered mail at this node.", labels=("step",)
+    )
+    for step, number in sorted(registrations.items()):
+        steps.add_metric((step,), number)
+    yield steps
 
 
 def _of_ledger(figures: Figures) -> Iterator[Metric]:

@@ -10,6 +10,7 @@ Source: HTML Standard §9.2 (server-sent events); RFC 9112 §7.1 (chunks); facts
 import asyncio
 import json
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from types import MappingProxyType
 from aiohttp import HttpVersion11, web
 
 from dispatcher.clock import Clock
+from dispatcher.listening import block, is_loopback, remote_of
 
 LOOK_S = 0.05
 """How late a page may hear of a change; all that changes meanwhile is one hint."""
@@ -25,6 +27,8 @@ KEEP_ALIVE_S = 20.0
 BEHIND_BYTES = 32_768
 """Unread by a reader: it is dropped."""
 MAX_READERS = 20_000
+MAX_OF_ADDRESS = 2_000
+"""A tenth of all, from one address: a shelter or a telephone company has many people behind one. Our own proxy is none."""
 AT_ONCE = 500
 """Readers written to before others get a turn."""
 SPREAD_MS = 0.25
@@ -66,6 +70,9 @@ class Following:
         self._mark = folder / "live.json"
         self._clock = clock
         self._readers: set[_Reader] = set()
+        self._by_address: Counter[str] = Counter()
+        self.refused = 0
+        """How many were told to come again, since the node started."""
         self._version = ""
 
     @property
@@ -92,8 +99,29 @@ class Following:
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Answer with hints until the reader or the node is gone."""
+        address = block(remote_of(request))
         if len(self._readers) >= MAX_READERS:
-            return web.Response(status=503, headers={"Retry-After": str(FULL_RETRY_S)})
+            return self._full(503)
+        if self._by_address[address] >= MAX_OF_ADDRESS and not is_loopback(remote_of(request)):
+            return self._full(429)
+        self._by_address[address] += 1
+        try:
+            return await self._stream(request)
+        finally:
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+
+    def _full(self, status: int) -> web.Response:
+        """The page looks by itself now and then, and tries again."""
+        self.refused += 1
+        return web.Response(
+            status=status,
+            headers={"Retry-After": str(FULL_RETRY_S), "Access-Control-Allow-Origin": "*"},
+            text="混み合っています。ページは自分で見に行きます (too many readers; the page looks by itself every minute)\n",
+        )
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers=HEADERS)
         if request.version >= HttpVersion11:
             response.enable_chunked_encoding()

@@ -10,6 +10,7 @@ Source: issue "Registered mail"; design.md §8 (GET never changes anything); RFC
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -85,15 +86,22 @@ class Keeping(Protocol):
     def register(self) -> Register: ...
 
 
-def routes(channels: Iterable[object], city: City, mode: type[Mode], clock: Clock) -> list[web.AbstractRouteDef]:
-    """The pages of the first channel that keeps a register; none without one."""
+ASKED, SAVED, LEFT = "asked", "saved", "left"
+"""What people did, as it is counted: asked for a link, said what they want, left."""
+
+
+def routes(
+    channels: Iterable[object], city: City, mode: type[Mode], clock: Clock, done: Counter[str] | None = None
+) -> list[web.AbstractRouteDef]:
+    """The pages of the first channel that keeps a register; none without one. `done` counts what people did."""
     keeping = next((channel for channel in channels if isinstance(channel, Keeping)), None)
-    return _Pages(keeping.register, city, mode, clock).routes() if keeping else []
+    return _Pages(keeping.register, city, mode, clock, Counter() if done is None else done).routes() if keeping else []
 
 
 class _Pages:
-    def __init__(self, register: Register, city: City, mode: type[Mode], clock: Clock) -> None:
+    def __init__(self, register: Register, city: City, mode: type[Mode], clock: Clock, done: Counter[str]) -> None:
         self._register = register
+        self._done = done
         self._city = city
         # All quarters one by one, all groups of them, and what else the form has.
         self._fields = 2 * len(city.quarters) + 32
@@ -125,6 +133,7 @@ class _Pages:
             more = {"address": address, "fixes": fixes, "is_change": is_change}
             return self._form(request, "mail_ask.html", language, choice, 422, **more)
         await self._register.invite(address, None if is_change else choice, language, remote_of(request))
+        self._done[ASKED] += 1
         return self._pages.keep("mail_done.html", language, done="sent").answer(request)
 
     async def _open(self, request: web.Request) -> web.Response:
@@ -142,11 +151,13 @@ class _Pages:
         async with self._guesses.turn(remote):
             if typed.get("do") == "leave":
                 if await self._register.leave(token):
+                    self._done[LEFT] += 1
                     return self._pages.keep("mail_done.html", language, done="left").answer(request)
                 return self._gone(request, remote)
             choice = self._chosen(typed)
             if choice.quarters:
                 if await self._register.enrol(token, choice):
+                    self._done[SAVED] += 1
                     return self._pages.keep("mail_done.html", language, done="saved").answer(request)
                 return self._gone(request, remote)
             opened = await self._register.opened(token)

@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 from dataclasses import replace
 
+import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -133,6 +134,19 @@ async def test_people_are_counted_in_fives_so_that_nobody_is_counted_out(engine,
         assert figures["todoke_push_devices",] == 1
         await campaigns.destroy(CAMPAIGN, 1, {}, Event("safety.destroyed", CAMPAIGN))
         assert (await ledger.figures()).people == {}
+
+
+async def test_residents_are_counted_too(with_admin):
+    async with with_admin.up(), aiohttp.ClientSession() as resident:
+        site = f"http://{with_admin.site().residents.listen}"
+        async with resident.get(f"{site}/live") as stream:
+            assert (await stream.content.readline()).startswith(b"retry:")
+            async with resident.post(f"{site}/mail", data={"address": "none"}) as answer:
+                assert answer.status in {404, 405, 422}, "what is no address is no registration"
+            figures = read((await asked(with_admin, with_admin.tokens["職員0002"]))[2])
+        assert figures["todoke_residents_readers",] == 1
+        assert figures["todoke_residents_readers_refused_total",] == 0
+        assert not [name for name in figures if name[0] == "todoke_mail_registrations_total"]
 
 
 async def test_an_openmetrics_reader_gets_openmetrics(with_admin):

@@ -4,6 +4,7 @@ import asyncio
 import email
 import email.policy
 import re
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -47,8 +48,8 @@ class Tomorrow(SystemClock):
 class City:
     """The residents' listener, the channel behind it, and the relay that takes the mail."""
 
-    def __init__(self, channel: EmailList, world: World, session: aiohttp.ClientSession) -> None:
-        self.channel, self.world, self.session = channel, world, session
+    def __init__(self, channel: EmailList, world: World, session: aiohttp.ClientSession, done: Counter[str]) -> None:
+        self.channel, self.world, self.session, self.done = channel, world, session, done
 
     async def get(self, path: str) -> tuple[int, str]:
         async with self.session.get(path) as answer:
@@ -82,13 +83,14 @@ async def a_city(tmp_path, mode=Drill, clock=None):
     async with World(tmp_path / "world", CITY, 1) as world:
         around = surroundings(tmp_path / "state")
         channel = EmailList(mode, settings_for(world), replace(around, clock=clock or around.clock))
-        routes = registration.routes([channel], CITY, mode, around.clock)
+        done = Counter()
+        routes = registration.routes([channel], CITY, mode, around.clock, done)
         async with (
             channel.open(Memory()),
             listening(residents.application(routes, None), "127.0.0.1", 0) as (host, port),
             aiohttp.ClientSession(f"http://{host}:{port}") as session,
         ):
-            yield City(channel, world, session)
+            yield City(channel, world, session, done)
 
 
 @pytest.fixture
@@ -147,6 +149,7 @@ async def test_change_and_leave_go_by_the_same_kind_of_link(city):
     status, said = await city.post(link, lang="en", do="leave")
     assert status == 200
     assert "Stopped" in said
+    assert city.done == {"asked": 1, "saved": 1, "left": 1}
     assert not (await city.channel.register.opened(link.removeprefix("/m/"))).is_registered
 
 
