@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from channels.ip_terminal.notice import Forged, Up, read_receipt, topic_of, up_topic
+from channels.ip_terminal.notice import Forged
 from channels.ip_terminal.packets import (
     NODE_READS,
     ConnAck,
@@ -37,7 +37,9 @@ from channels.ip_terminal.packets import (
     Will,
     encode,
 )
+from channels.ip_terminal.receipt import read_receipt
 from channels.ip_terminal.register import Registered
+from channels.ip_terminal.topics import Up, topic_of, up_topic
 from channels.ip_terminal.wire import string
 
 if TYPE_CHECKING:

@@ -20,9 +20,10 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from channels.ip_terminal.connection import Connection
-from channels.ip_terminal.notice import ANSWERS, State, TerminalReceipt, Up
 from channels.ip_terminal.packets import Connect, Reason, ToMany
+from channels.ip_terminal.receipt import ANSWERS, State, TerminalReceipt
 from channels.ip_terminal.register import BadRegister, Register, Registered
+from channels.ip_terminal.topics import Up
 from config.units import Bytes, Seconds
 from dispatcher.channel import Inbox
 from dispatcher.clock import Clock

@@ -23,7 +23,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from channels.ip_terminal.notice import KEY_BYTES, down_topics
+from channels.ip_terminal.notice import KEY_BYTES
+from channels.ip_terminal.topics import down_topics
 
 COLUMNS = ("tid", "name", "address", "quarter", "groups", "password_hash", "mac_key")
 _MOST_PROBLEMS = 20

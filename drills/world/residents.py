@@ -25,7 +25,8 @@ from pathlib import Path
 
 import aiohttp
 
-from channels.ip_terminal.notice import ASK, State
+from channels.ip_terminal.notice import ASK
+from channels.ip_terminal.receipt import State
 from dispatcher.clock import Clock
 from dispatcher.model.campaign import Answer
 from drills.world import email_list, ip_terminal

@@ -16,7 +16,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
-from channels.ip_terminal.notice import ANSWERS, ASK, LARGEST_NOTICE_BYTES, ROOT, State, TerminalReceipt, Up, topic_of
+from channels.ip_terminal.notice import ASK, LARGEST_NOTICE_BYTES
 from channels.ip_terminal.packets import (
     TERMINAL_READS,
     ConnAck,
@@ -36,6 +36,8 @@ from channels.ip_terminal.packets import (
     Will,
     encode,
 )
+from channels.ip_terminal.receipt import ANSWERS, State, TerminalReceipt
+from channels.ip_terminal.topics import ROOT, Up, topic_of
 from dispatcher.clock import Clock, SystemClock
 from drills.world.terminal_player import REPEAT_EVERY_S, Player, Playing, Refusal, Refused
 

@@ -20,7 +20,8 @@ from typing import Any
 
 from rich.live import Live
 
-from channels.ip_terminal.notice import KEY_BYTES, State
+from channels.ip_terminal.notice import KEY_BYTES
+from channels.ip_terminal.receipt import State
 from channels.ip_terminal.register import BadRegister, Registered, password_hash, read, write
 from dispatcher.staff.cli import say
 from drills.world.terminal import Terminal

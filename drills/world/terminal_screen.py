@@ -16,7 +16,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from channels.ip_terminal.notice import State, Words
+from channels.ip_terminal.notice import Words
+from channels.ip_terminal.receipt import State
 from config.words import in_language
 from drills.world.terminal import Terminal
 from drills.world.terminal_player import Playing, Volume

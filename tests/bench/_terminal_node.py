@@ -24,9 +24,10 @@ import psutil
 import uvloop
 
 from channels.ip_terminal import NOTICE, IpTerminal, Settings
-from channels.ip_terminal.notice import Notice, Signer, Words, topic_of
+from channels.ip_terminal.notice import Notice, Signer, Words
 from channels.ip_terminal.packets import ConnAck, Publish, SubAck, encode, publish_head
 from channels.ip_terminal.register import Registered, password_hash, write
+from channels.ip_terminal.topics import topic_of
 from config.cities import load
 from config.secret import Secret
 from dispatcher.channel import Surroundings

@@ -13,8 +13,9 @@ from typing import Any
 
 import uvloop
 
-from channels.ip_terminal.notice import State, TerminalReceipt, Up, topic_of
 from channels.ip_terminal.packets import Connect, PubAck, Publish, Subscribe, Subscription, encode
+from channels.ip_terminal.receipt import State, TerminalReceipt
+from channels.ip_terminal.topics import Up, topic_of
 from tests.bench._terminal_node import MAC_KEY, PASSWORD, mid_of, tid_of
 
 WAVE = 200

@@ -19,7 +19,8 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 
-from channels.ip_terminal.notice import Signer, State
+from channels.ip_terminal.notice import Signer
+from channels.ip_terminal.receipt import State
 from dispatcher.clock import SystemClock
 from drills.world.ports import free_port
 from drills.world.terminal import Terminal

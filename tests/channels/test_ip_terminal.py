@@ -14,8 +14,10 @@ import pytest
 import trustme
 
 from channels.ip_terminal import IpTerminal, Settings, Tls
-from channels.ip_terminal.notice import State, TerminalReceipt, Up, Verifier, Words, topic_of
+from channels.ip_terminal.notice import Verifier, Words
+from channels.ip_terminal.receipt import State, TerminalReceipt
 from channels.ip_terminal.register import BadRegister, read, write
+from channels.ip_terminal.topics import Up, topic_of
 from config.cities import load
 from config.document import ConfigError
 from config.secret import Secret

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from channels.ip_terminal.notice import State, Up, read_receipt, topic_of
+from channels.ip_terminal.receipt import State, read_receipt
 from channels.ip_terminal.register import read
+from channels.ip_terminal.topics import Up, topic_of
 from dispatcher.clock import SystemClock
 from dispatcher.errors import StorageFull
 from dispatcher.model.audience import Destination

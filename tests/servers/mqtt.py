@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Self
 
 from channels.ip_terminal import IpTerminal, Settings
-from channels.ip_terminal.notice import State, TerminalReceipt, Up, topic_of
 from channels.ip_terminal.packets import (
     TERMINAL_READS,
     ConnAck,
@@ -23,7 +22,9 @@ from channels.ip_terminal.packets import (
     Version,
     encode,
 )
+from channels.ip_terminal.receipt import State, TerminalReceipt
 from channels.ip_terminal.register import Registered, password_hash, write
+from channels.ip_terminal.topics import Up, topic_of
 from config.secret import Secret
 from dispatcher.channel import Inbox
 from dispatcher.clock import Clock

@@ -10,7 +10,6 @@ import pytest
 
 from channels.ip_terminal.connection import MOST_PACKETS_PER_S, MOST_UNRECORDED
 from channels.ip_terminal.endpoint import MOST_AT_ONCE, MOST_UNHEARD_OF, ConnectionLimits
-from channels.ip_terminal.notice import ANSWERS, State, Up, topic_of
 from channels.ip_terminal.packets import (
     ConnAck,
     Connect,
@@ -29,7 +28,9 @@ from channels.ip_terminal.packets import (
     Will,
     encode,
 )
+from channels.ip_terminal.receipt import ANSWERS, State
 from channels.ip_terminal.register import write
+from channels.ip_terminal.topics import Up, topic_of
 from dispatcher.clock import ManualClock, SystemClock
 from dispatcher.errors import StorageFull
 from dispatcher.model.audience import Destination

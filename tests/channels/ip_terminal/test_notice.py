@@ -7,20 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.ip_terminal.notice import (
-    ANSWERS,
-    Forged,
-    Notice,
-    Signer,
-    State,
-    TerminalReceipt,
-    Up,
-    Verifier,
-    Words,
-    down_topics,
-    read_receipt,
-    topic_of,
-)
+from channels.ip_terminal.notice import Forged, Notice, Signer, Verifier, Words
+from channels.ip_terminal.receipt import ANSWERS, State, TerminalReceipt, read_receipt
+from channels.ip_terminal.topics import Up, down_topics, topic_of
 from tests.samples import SENT
 
 SIGNER = Signer(bytes(32))
@@ -133,10 +122,10 @@ def test_a_sealed_receipt_of_no_possible_message_is_forged(mid):
     ],
 )  # fmt: skip
 def test_even_a_terminals_own_seal_does_not_make_a_receipt_of_anything(values):
-    from channels.ip_terminal.notice import _mac, _receipt_tail
+    from channels.ip_terminal.receipt import _mac, _tail
 
     with pytest.raises(Forged):
-        read_receipt(values + _receipt_tail(_mac(KEY, values)), "T0001", KEY)
+        read_receipt(values + _tail(_mac(KEY, values)), "T0001", KEY)
 
 
 def test_topics_name_the_terminal_its_quarter_and_its_groups():
