@@ -195,6 +195,7 @@ class Publisher:
             {
                 **c.newest.to_json(),
                 "root": c.root,
+                "is_active": c.newest.is_active(now),
                 "verb_ja": words("ja")[c.newest.verb],
                 "page": f"{c.folder}/index.html",
                 "messages": [{"identifier": e.identifier, "cap": f"cap/{e.file_name}.xml"} for e in c.entries],

@@ -13,13 +13,21 @@
   const words = WORDS[language];
   const host = document.createElement("div");
   const shadow = host.attachShadow({ mode: "open" });
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(
-    ":host{all:initial;display:block}a{display:block;padding:12px 16px;min-height:44px;font:700 18px/1.5 sans-serif;border:3px solid;text-decoration:none}" +
+  const rules =
+      ":host{all:initial;display:block}a{display:block;padding:12px 16px;min-height:44px;font:700 18px/1.5 sans-serif;border:3px solid;text-decoration:none}" +
       "a span{text-decoration:underline}a:focus-visible{outline:3px solid #15171b;outline-offset:2px;box-shadow:0 0 0 2px #fff}" +
-      Object.entries(COLOURS).map(([level, [ground, ink]]) => `.l${level}{background:${ground};color:${ink};border-color:${ink}}`).join(""),
-  );
-  shadow.adoptedStyleSheets = [sheet];
+      Object.entries(COLOURS).map(([level, [ground, ink]]) => `.l${level}{background:${ground};color:${ink};border-color:${ink}}`).join("");
+  // A sheet made by script stands under whatever policy the city's site has; Safari before 16.4 has none, and gets its styles one by one.
+  const isSheeted = "adoptedStyleSheets" in shadow;
+  if (isSheeted) {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(rules);
+    shadow.adoptedStyleSheets = [sheet];
+  }
+  function styled(link, at) {
+    const [ground, ink] = COLOURS[at];
+    Object.assign(link.style, { display: "block", padding: "12px 16px", minHeight: "44px", font: "700 18px/1.5 sans-serif", border: "3px solid", background: ground, color: ink });
+  }
   const place = document.createElement("div");
   place.setAttribute("role", "status");
   shadow.append(place);
@@ -39,13 +47,14 @@
     } catch {
       return;
     }
-    const now = Date.now();
-    const active = alerts.filter((a) => a.verb !== "lift" && a.verb !== "retract" && !(a.expires && Date.parse(a.expires) <= now));
+    // What holds is the site's word: a telephone's clock may be a day off.
+    const active = alerts.filter((a) => a.is_active);
     active.sort((a, b) => level(b) - level(a));
     const links = active.map((alert) => {
       const it = said(alert), link = document.createElement("a"), head = document.createElement("span");
       link.href = new URL(alert.page, root).href;
       link.className = `l${Math.min(level(alert), 5)}`;
+      if (!isSheeted) styled(link, Math.min(level(alert), 5));
       link.lang = it.language;
       link.append(level(alert) ? `${words.level}${level(alert)} ` : "", head, " ", it.place);
       head.textContent = it.headline;

@@ -34,6 +34,9 @@
       isNew = true;
     }
     document.title = fresh.title;
+    // It was opened without a connection, and there is one now.
+    const off = document.querySelector(".off");
+    if (off && !fresh.querySelector(".off")) off.remove();
     if (isWaiting) {
       const again = document.createElement("a");
       again.href = "";
@@ -79,6 +82,8 @@
   listen();
 
   if (!("serviceWorker" in navigator)) return;
+  // What was shown is older than what has come since.
+  navigator.serviceWorker.addEventListener("message", renew);
   navigator.serviceWorker.register(new URL("sw.js", root), { scope: root.pathname }).then(offerPush, () => {});
 
   // Web Push: on this device, only when somebody presses the button for it.

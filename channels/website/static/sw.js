@@ -37,18 +37,29 @@ self.addEventListener("fetch", (event) => {
 async function newest(event) {
   const request = event.request;
   const kept = await caches.open(KEPT);
-  const asking = new AbortController();
-  const late = setTimeout(() => asking.abort(), WAIT_MS);
-  try {
-    const answer = await fetch(request, { signal: asking.signal, cache: "no-cache" });
-    if (answer.ok) event.waitUntil(kept.put(request.url, answer.clone()));
-    else if (answer.status >= 500) return (await old(kept, request)) || answer;
-    return answer;
-  } catch {
-    return (await old(kept, request)) || Response.error();
-  } finally {
-    clearTimeout(late);
+  const asked = fetch(request, { cache: "no-cache" }).then(
+    (answer) => {
+      if (answer.ok) event.waitUntil(kept.put(request.url, answer.clone()));
+      return answer;
+    },
+    () => null,
+  );
+  let answer = await Promise.race([asked, new Promise((late) => setTimeout(late, WAIT_MS))]);
+  if (answer === undefined) {
+    // A slow line: what is kept is shown now and what comes is put into the open page; with nothing kept, there is only waiting.
+    const shown = await old(kept, request);
+    if (shown) {
+      event.waitUntil(asked.then((came) => came && came.ok && tell(event.resultingClientId)));
+      return shown;
+    }
+    answer = await asked;
   }
+  return answer && answer.status < 500 ? answer : (await old(kept, request)) || answer || Response.error();
+}
+
+async function tell(page) {
+  const open = page && (await self.clients.get(page));
+  if (open) open.postMessage("renew");
 }
 
 async function old(kept, request) {

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,13 @@ from dispatcher.listening import listening
 from dispatcher.model.mode import Drill
 from tests.channels.website.town import OSAWADAI, OTHER, Town, town
 from tests.samples import evacuation_order, retraction
+from tests.servers.slow_line import slow_line
 
 NAMES = ("index.html", "easy.html", "en.html", "zh.html", "ko.html")
 ORDER = evacuation_order(Drill, sent=SystemClock().now().replace(microsecond=0))
 ALERT = f"alerts/{ORDER.identifier}"
 SOON_MS = 10_000
+SERVICE_WORKERS_PATIENCE_S = 5
 
 
 @pytest.fixture
@@ -171,6 +174,53 @@ async def test_the_banner_stands_on_the_citys_own_site_while_something_is_in_for
         await page.wait_for_load_state("networkidle")
         await expect(banner).to_have_count(0)
         assert not said
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+async def test_the_banner_goes_by_the_sites_clock_and_stands_without_constructable_sheets(
+    place: Town, chromium: Browser, days: int
+):
+    """Safari before 16.4 has no `adoptedStyleSheets`: there was no banner at all. A phone a year ahead hid an order in force."""
+    await place.publish(ORDER)
+    async with city_site(place.url) as home, page_of(chromium) as page:
+        await page.add_init_script("delete ShadowRoot.prototype.adoptedStyleSheets; delete window.CSSStyleSheet")
+        await page.clock.set_fixed_time(SystemClock().now() + timedelta(days=days))
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        await page.goto(home)
+        banner = page.locator("[role=status] a")
+        await expect(banner).to_contain_text("警戒レベル4")
+        assert await banner.evaluate("a => getComputedStyle(a).backgroundColor") == "rgb(170, 0, 170)"
+        assert (await banner.bounding_box())["height"] >= 44
+        assert not said
+
+
+async def test_a_slow_line_shows_what_is_kept_and_then_what_came(place: Town, chromium: Browser):
+    """After five seconds what was asked for was given up: a page that had never been seen could not be opened at all."""
+    await place.publish(ORDER)
+    async with slow_line(place.url) as line, page_of(chromium) as page:
+        page.set_default_timeout(2 * SOON_MS)
+        await page.goto(f"{line.url}/en.html")
+        await page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        await page.reload()
+        await page.wait_for_function("navigator.serviceWorker.controller !== null")
+        await page.goto(f"{line.url}/en.html")
+        line.is_passing.clear()
+        await place.publish(retraction(ORDER))
+        await page.goto(f"{line.url}/en.html", wait_until="commit")
+        await expect(page.locator(".off")).to_contain_text("No connection")
+        await expect(page.get_by_text("Level 4")).to_be_visible()
+        line.is_passing.set()
+        await expect(page.get_by_text("Cancelled (取消)").first).to_be_visible()
+        await expect(page.locator(".off")).to_have_count(0)
+        line.is_passing.clear()
+        async with asyncio.TaskGroup() as both:
+            going = both.create_task(page.goto(f"{line.url}/{ALERT}/en.html"))
+            await SystemClock().sleep(SERVICE_WORKERS_PATIENCE_S + 1)
+            assert not going.done()
+            line.is_passing.set()
+        assert going.result().status == 200
 
 
 async def test_json_for_others_says_what_pages_say(place: Town):
