@@ -107,8 +107,8 @@ class Roster:
         Raises:
             InvalidInput: everything that is wrong with it, row by row: `name:line: column`.
         """
-        read = await asyncio.to_thread(survey, file, name, self._city, self._cohorts(), self._today())
-        return await self._compare(file, read)
+        _, changes = await self._compared(file, name)
+        return changes
 
     async def replace(self, by: str, file: BinaryIO, name: str, fingerprint: str) -> Changes:
         """Import it, as `check` said. All of it or nothing.
@@ -117,8 +117,7 @@ class Roster:
             InvalidInput: as `check`.
             StaleHash: the file, or the roster, is not the one that was checked.
         """
-        read = await asyncio.to_thread(survey, file, name, self._city, self._cohorts(), self._today())
-        changes = await self._compare(file, read)
+        read, changes = await self._compared(file, name)
         if changes.fingerprint != fingerprint:
             raise StaleHash(
                 "試しのあとで、ファイルか名簿が変わりました。もう一度 check してください "
@@ -133,15 +132,18 @@ class Roster:
     def _today(self) -> date:
         return self._clock.now().date()
 
-    async def _compare(self, file: BinaryIO, read: Read) -> Changes:
+    async def _compared(self, file: BinaryIO, name: str) -> tuple[Read, Changes]:
+        """The file gone through once, and how its people differ from the roster's."""
         coming: dict[str, tuple[str, str]] = {}
-        whole = hashlib.sha256(read.fingerprint)
         unreachable = 0
-        parts = self._parts(file, read)
-        while some := await asyncio.to_thread(_next, parts):
-            for person, row in some:
-                coming[row.pid] = (row.digest, row.quarter)
-                unreachable += not _is_reachable(person)
+
+        def see(person: Person) -> None:
+            nonlocal unreachable
+            coming[self._seal.pid(person.person_id)] = self._seal.compared(person)
+            unreachable += not _is_reachable(person)
+
+        read = await asyncio.to_thread(survey, file, name, self._city, self._cohorts(), self._today(), see)
+        whole = hashlib.sha256(read.fingerprint)
         total, changed, moved, gone, same = len(coming), 0, 0, 0, 0
         async for row in self._campaigns.roster():
             whole.update(row.digest.encode())
@@ -154,7 +156,7 @@ class Roster:
                 moved += 1
             else:
                 changed += 1
-        return Changes(
+        return read, Changes(
             people=total,
             new=len(coming),
             changed=changed,
@@ -169,17 +171,17 @@ class Roster:
     async def _rows(self, file: BinaryIO, read: Read) -> AsyncIterator[RosterRow]:
         parts = self._parts(file, read)
         while some := await asyncio.to_thread(_next, parts):
-            for _, row in some:
+            for row in some:
                 yield row
 
-    def _parts(self, file: BinaryIO, read: Read) -> Iterator[Sequence[tuple[Person, RosterRow]]]:
+    def _parts(self, file: BinaryIO, read: Read) -> Iterator[Sequence[RosterRow]]:
         """Sealed, so many at a time; reading, cutting and sealing are a thread's work."""
         everybody = people(file, read, self._city, self._cohorts(), self._today())
-        while some := [(person, self._seal.close(person)) for person in islice(everybody, ROWS)]:
+        while some := [self._seal.close(person) for person in islice(everybody, ROWS)]:
             yield some
 
 
-def _next(parts: Iterator[Sequence[tuple[Person, RosterRow]]]) -> Sequence[tuple[Person, RosterRow]]:
+def _next(parts: Iterator[Sequence[RosterRow]]) -> Sequence[RosterRow]:
     return next(parts, ())
 
 

@@ -32,8 +32,12 @@ MOST_SHOWN = 1000
 """Findings; of more the number is said."""
 _YES = frozenset({"1", "yes", "true", "有", "あり", "はい", "○"})
 _NO = frozenset({"", "0", "no", "false", "無", "なし", "いいえ", "×"})
+_EITHER = _YES | _NO
 _CHOME = "一二三四五六七八九"
 _TEXT = r"[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff0-\uffff]"
+_DAY = re.compile(r"([0-9]{4})([-/.])([0-9]{1,2})\2([0-9]{1,2})")
+_DAY_WITHOUT_MARKS = re.compile(r"([0-9]{4})()([0-9]{2})([0-9]{2})")
+_QUARTER_AND_LOT = re.compile(rf"(\D+?)\s*([1-9{_CHOME}])\s*(?:丁目|[-‐-―ー−の])\s*[0-9]{{1,4}}")
 _APART = re.compile(r"[\s;]+")
 
 
@@ -123,8 +127,15 @@ class _Wrong:
             raise InvalidInput([*self._findings, *more])
 
 
-def survey(file: BinaryIO, name: str, city: City, cohorts: Collection[str], today: date) -> Read:
-    """Go through the whole file.
+def survey(
+    file: BinaryIO,
+    name: str,
+    city: City,
+    cohorts: Collection[str],
+    today: date,
+    see: Callable[[Person], None] = lambda _: None,
+) -> Read:
+    """Go through the whole file; `see` is shown everybody whose own row is right.
 
     Raises:
         InvalidInput: everything that is wrong with it.
@@ -148,6 +159,7 @@ def survey(file: BinaryIO, name: str, city: City, cohorts: Collection[str], toda
             person = reader.person(row, rows.line)
             if person is not None:
                 _compare(person, rows.line, known, wrong)
+                see(person)
     for line, column in sorted(known.named.values()):
         wrong.add(line, column, "その宛名番号の人は、このファイルにいません (nobody in this file has that ID)")
     if not count:
@@ -261,32 +273,30 @@ class _Reader:
             case "birth_date":
                 said[column] = self._birth_date(text, wrong)
             case "consent" | "restricted":
-                if text.lower() not in _YES | _NO:
+                if text.lower() not in _EITHER:
                     wrong(column, "有・無、1・0、yes・no のどれか (one of these)")
                 said[column] = text.lower() in _YES
             case "cohorts":
                 said[column] = tuple(dict.fromkeys(_APART.split(text))) if text else ()
                 if not self._cohorts.issuperset(said[column]):
                     wrong(column, f"{'、'.join(sorted(self._cohorts))} のどれか (one of these)")
-            case _:
+            case _ if column in _MANY:
                 form = _FORMS[column]
-                values = tuple(dict.fromkeys(_APART.split(text))) if column in _MANY and text else (text,)
-                if text or column not in _MANY:
-                    if len(values) > form.most:
-                        wrong(column, f"{form.most} つまで (so many at most)")
-                    if any(not form.pattern.fullmatch(value) for value in values):
-                        wrong(column, form.accepted)
-                if column in _MANY:
-                    said[column] = values if text else ()
-                elif text or column in NEEDED:
-                    said[column] = text
+                said[column] = values = tuple(dict.fromkeys(_APART.split(text))) if text else ()
+                if len(values) > form.most:
+                    wrong(column, f"{form.most} つまで (so many at most)")
+                if not all(map(form.pattern.fullmatch, values)):
+                    wrong(column, form.accepted)
+            case _ if text or column in NEEDED:
+                form = _FORMS[column]
+                said[column] = text
+                if not form.pattern.fullmatch(text):
+                    wrong(column, form.accepted)
 
     def _birth_date(self, text: str, wrong: Callable[[str, str], None]) -> str:
         if not text:
             return ""
-        found = re.fullmatch(r"([0-9]{4})([-/.])([0-9]{1,2})\2([0-9]{1,2})", text) or re.fullmatch(
-            r"([0-9]{4})()([0-9]{2})([0-9]{2})", text
-        )
+        found = _DAY.fullmatch(text) or _DAY_WITHOUT_MARKS.fullmatch(text)
         try:
             born = date(int(found[1]), int(found[3]), int(found[4])) if found else None
         except ValueError:
@@ -319,7 +329,7 @@ class _Reader:
         """Code of the quarter that an address names; "" if it names none."""
         text = unicodedata.normalize("NFKC", address).partition(self._city)
         there = (text[2] or text[0]).strip()
-        found = re.match(rf"(\D+?)\s*([1-9{_CHOME}])\s*(?:丁目|[-‐-―ー−の])\s*[0-9]{{1,4}}", there)
+        found = _QUARTER_AND_LOT.match(there)
         if found is None:
             return ""
         chome = found[2] if found[2] in _CHOME else _CHOME[int(found[2]) - 1]

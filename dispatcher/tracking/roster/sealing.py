@@ -20,13 +20,18 @@ class RosterSeal:
         secret = key.reveal().encode()
         self._box = Box(secret, "safety roster")
         self._coder = Coder(secret, "safety roster code")
+        self._quarters: dict[str, str] = {}
 
     def pid(self, person_id: str) -> str:
         """What a person is found by."""
         return self._coder.code("person", person_id, size_bytes=16)
 
     def quarter(self, code: str) -> str:
-        return self._coder.code("quarter", code)
+        # Some dozens of them, and 100,000 people who live there.
+        known = self._quarters.get(code)
+        if known is None:
+            known = self._quarters[code] = self._coder.code("quarter", code)
+        return known
 
     def household(self, head: str) -> str:
         """Of the household whose head has this common ID."""
@@ -35,6 +40,10 @@ class RosterSeal:
     def digest(self, written: bytes) -> str:
         """By which two imports are compared."""
         return self._coder.code("row", written.decode(), size_bytes=16)
+
+    def compared(self, person: Person) -> tuple[str, str]:
+        """What of a person's row is compared: its digest, and its quarter."""
+        return self.digest(person.written()), self.quarter(person.quarter)
 
     def close(self, person: Person) -> RosterRow:
         pid, written = self.pid(person.person_id), person.written()
