@@ -24,6 +24,8 @@ class Contact:
     language: str = field(default="ja", repr=False)
     who: str = field(default="", repr=False)
     """Common ID of whoever it is, where the roster knows them: a supporter's cases are counted by it."""
+    name: str = field(default="", repr=False)
+    """Of a supporter, so that staff read who has the case."""
 
 
 def ladder_of(ladders: Mapping[str, Ladder], kind: Kind, cohorts: Iterable[str]) -> str:

@@ -43,6 +43,7 @@ class Case:
     place: str = field(repr=False)
     address: str = field(repr=False)
     phone: str = field(repr=False)
+    relative_phones: tuple[str, ...] = field(repr=False)
     needs: str = field(repr=False)
     """What is said of their cohorts, in Japanese, and the note."""
     cohorts: tuple[str, ...] = field(repr=False)
@@ -108,6 +109,7 @@ def case_of(found: Somebody, city: City) -> Case:
         place=place_of(city, found.quarter),
         address=found.address,
         phone=next(iter(found.phones), ""),
+        relative_phones=found.relative_phones,
         needs="　".join(filter(None, (*(named.get(c, c) for c in found.cohorts), found.note))),
         cohorts=found.cohorts,
         note=found.note,

@@ -73,6 +73,8 @@ class Somebody:
     quarter: str = field(repr=False)
     address: str = field(repr=False)
     phones: tuple[str, ...] = field(repr=False)
+    relative_phones: tuple[str, ...] = field(repr=False)
+    """Of relatives who live elsewhere; of somebody under 閲覧制限 none."""
     language: str = field(repr=False)
     cohorts: tuple[str, ...] = field(repr=False)
     facility: str = field(repr=False)
@@ -87,7 +89,7 @@ class Somebody:
     rung: int
     is_conflict: bool
     holder: str = field(repr=False)
-    """Who has taken the case on; "" for nobody."""
+    """Who has taken the case on, by name; a supporter of whom none is known by their common ID; "" for nobody."""
     moved_at: datetime
     replies: Sequence[Reply] = field(default=(), repr=False)
     """All that was heard, oldest first; only `person` fills it in, `people` gives the last one."""

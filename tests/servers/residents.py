@@ -43,6 +43,7 @@ def everybody() -> list[tuple[str, Case]]:
                 quarter=QUARTERS[number > 7],
                 address=f"{number}番地",
                 phones=(f"0422-00-{number:04}",),
+                relative_phones=(f"03-0000-{number:04}",),
                 has_consented=number <= 3,
             ),
         )

@@ -45,11 +45,12 @@ class Case:
     is_restricted: bool = False
     home: tuple[str, ...] = field(default=(), repr=False)
     """Codes, as the roster's, of the others of the household; nobody under 閲覧制限 is among them, or has any."""
+    relative_phones: tuple[str, ...] = field(default=(), repr=False)
     contacts: tuple[Contact, ...] = field(default=(), repr=False)
 
     def written(self) -> bytes:
         # Not by asdict, which takes ten times as long, and there are 100,000 of them.
-        return _json([*_values(self), [(c.whom, c.channel, c.address, c.language, c.who) for c in self.contacts]])
+        return _json([*_values(self), [_contact(c) for c in self.contacts]])
 
     @classmethod
     def read(cls, data: bytes) -> "Case":
@@ -57,7 +58,7 @@ class Case:
         contacts = tuple(Contact(Whom(whom), *rest) for whom, *rest in values.pop())
         said: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
-            # A case that is older than the last of the fields has none of it.
+            # A case that was written before the last of the fields was there has none of it.
             for name, value in zip(_FIELDS, values, strict=False)
         }
         return cls(**said, contacts=contacts)
@@ -80,7 +81,7 @@ class Spoken:
     @classmethod
     def read(cls, data: bytes) -> "Spoken":
         values = json.loads(data)
-        theirs = (language for whom, _, _, language, _ in values[-1] if whom not in OWN)
+        theirs = (language for whom, _, _, language, *_ in values[-1] if whom not in OWN)
         return cls(values[_NAME], values[_LANGUAGE], next(theirs, ""))
 
 
@@ -88,6 +89,7 @@ _FIELDS = tuple(each.name for each in fields(Case) if each.name != "contacts")
 """In the order in which they are written."""
 _NAME, _LANGUAGE = _FIELDS.index("name"), _FIELDS.index("language")
 _values = attrgetter(*_FIELDS)
+_contact = attrgetter(*(each.name for each in fields(Contact)))
 
 _SAID = ("answer", "source", "saw", "medium", "round")
 

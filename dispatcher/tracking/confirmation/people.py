@@ -73,6 +73,8 @@ def _case(person: Person, others: Mapping[str, Person], home: Sequence[Person], 
         note=person.note,
         has_consented=person.consent,
         is_restricted=person.restricted,
+        # Whoever they are hidden from may be one of them.
+        relative_phones=() if person.restricted else person.relative_phones,
         contacts=tuple(_contacts(person, others, home, tells_all=tells_all)),
     )
 
@@ -93,12 +95,14 @@ def _contacts(
         yield Contact(Whom.RELATIVE, MAIL, mail, person.language)
     for supporter in person.supporters if person.consent or tells_all else ():
         if supporter in others:
-            yield from _of(others[supporter], Whom.SUPPORTER)
+            yield from _of(
+                others[supporter], Whom.SUPPORTER, name="" if others[supporter].restricted else others[supporter].name
+            )
 
 
-def _of(person: Person, whom: Whom) -> Iterator[Contact]:
+def _of(person: Person, whom: Whom, name: str = "") -> Iterator[Contact]:
     # In the order of preference of the ladders: a mail has a link of one's own, a terminal stands where somebody lives.
     for mail in person.mails:
-        yield Contact(whom, MAIL, mail, person.language, person.person_id)
+        yield Contact(whom, MAIL, mail, person.language, person.person_id, name)
     if person.terminal:
-        yield Contact(whom, TERMINAL, person.terminal, person.language, person.person_id)
+        yield Contact(whom, TERMINAL, person.terminal, person.language, person.person_id, name)

@@ -127,7 +127,7 @@ class Tending(Generic[M]):
     def _somebody(self, keys: Keys, row: Asked, replies: Sequence[Reply]) -> Somebody:
         case = Case.read(keys.open(row.sealed, row.id))
         answers = {keys.standing(answer): answer for answer in (None, *Answer)}
-        names = {keys.code("holder", c.who or c.address): c.who for c in case.contacts if c.who}
+        names = {keys.code("holder", c.who or c.address): c.name or c.who for c in case.contacts if c.who}
         return Somebody(
             id=row.id,
             version=row.version,
@@ -136,6 +136,7 @@ class Tending(Generic[M]):
             quarter=case.quarter,
             address=case.address,
             phones=case.phones,
+            relative_phones=case.relative_phones,
             language=case.language,
             cohorts=case.cohorts,
             facility=case.facility,

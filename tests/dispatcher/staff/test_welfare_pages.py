@@ -125,6 +125,14 @@ async def test_an_english_page_calls_groups_and_systems_by_english_names(night):
         assert "要支援者" in (await browser.get(f"/safety/{names['campaign']}/sealed?lang=ja")).words
 
 
+async def test_relatives_can_be_called_from_the_page_of_somebody_who_is_silent(night):
+    room, _, names = night
+    async with room.signed_in(APPROVER) as browser:
+        page = await browser.get(f"/safety/{names['campaign']}/people/{names['silent']}")
+        assert "親族の電話" in page.words
+        assert page.tree.xpath('//a[starts-with(@href, "tel:030000")]')
+
+
 async def test_whoever_need_not_be_asked_is_exempt_by_a_press_that_nobody_makes_by_chance(night):
     room, _, names = night
     one = f"/safety/{names['campaign']}/people/{names['silent']}"

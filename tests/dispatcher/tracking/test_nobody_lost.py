@@ -273,7 +273,8 @@ async def test_whoever_is_asked_in_the_place_of_a_refused_contact_has_a_link_tha
 
 async def test_in_the_place_of_a_supporter_who_refused_one_who_has_room_holds_the_case(loop, world):
     world.answers["s1@example.jp"] = "550 5.1.1 no such mailbox"
-    first, second, third = (mails(Whom.SUPPORTER, f"s{n}@example.jp", who=f"S{n}") for n in (1, 2, 3))
+    first, second = (mails(Whom.SUPPORTER, f"s{n}@example.jp", who=f"S{n}") for n in (1, 2))
+    third = (Contact(Whom.SUPPORTER, "email_list", "s3@example.jp", "ja", "S3", "住民0103"),)
     full = [case(n, *mails(Whom.SELF, f"p{n}@example.jp"), *second) for n in range(2, 7)]
     async with loop(case(1, *mails(Whom.SELF, "p1@example.jp"), *first, *second, *third), *full) as asks:
         campaign = await begun(asks, 6)
@@ -281,7 +282,7 @@ async def test_in_the_place_of_a_supporter_who_refused_one_who_has_room_holds_th
         asks.ledger.wake()
         await until(lambda: len([m for m in world.mails if m.recipients == ("s3@example.jp",)]) == 1)
         assert len([m for m in world.mails if m.recipients == ("s2@example.jp",)]) == 5
-        assert (await one(asks, campaign)).holder == "S3"
+        assert (await one(asks, campaign)).holder == "住民0103"
 
 
 async def test_a_household_at_ones_own_terminal_makes_nobody_else_of_the_one_who_presses(loop):

@@ -52,6 +52,7 @@ def somebody(n, answer=None, **changes):
         "quarter": OSAWA,
         "address": f"大沢2-6-{n}",
         "phones": ("090-0000-0001",),
+        "relative_phones": ("03-0000-0001",),
         "language": "ja",
         "cohorts": ("needs_help",),
         "facility": "",
