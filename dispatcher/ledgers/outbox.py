@@ -136,6 +136,8 @@ class Outbox:
             if token not in self._superseded:
                 raise
             attempted = Attempted(claim, DeliveryEvent.SUPERSEDED)
+        except StorageFull as full:
+            attempted = Attempted(claim, DeliveryEvent.DEFERRED, words=str(full))
         except Exception as defect:
             # Ours, not the medium's: it must neither stop the other channels nor lose the delivery.
             log.exception("attempt.failed", delivery_id=claim.id, channel=claim.channel)

@@ -109,7 +109,9 @@ class PostgresStore(Store):
         except BaseException as error:
             state = _sqlstate(error)
             if state.startswith("53") and state not in _LOST:
-                raise StorageFull("the database's disk is full: nothing was written") from error
+                raise StorageFull(
+                    "データベースのディスクがいっぱいです。何も書いていません (the database's disk is full: nothing was written)"
+                ) from error
             if _is_lost(error) or not isinstance(error, Exception):
                 await self._drop()
             if _is_lost(error):

@@ -93,7 +93,9 @@ class SqliteStore(Store):
             self._connection.invalidate()
             self._connection.close()
             self._connection = None
-            raise StorageFull("the disk is full: nothing was written") from error
+            raise StorageFull(
+                "ディスクがいっぱいです。何も書いていません (the disk is full: nothing was written)"
+            ) from error
 
     async def read(self, work: Callable[[sa.Connection], T]) -> T:
         def look() -> T:

@@ -190,7 +190,11 @@ async def _resume(path: Path[M], node: str) -> None:
 async def _hasten(path: Path[M], returned: Returned) -> None:
     while True:
         for kind in returned.take():
-            await path.ledger.hasten(kind)
+            try:
+                await path.ledger.hasten(kind)
+            except StorageFull as reason:
+                returned.add(kind)
+                log.warning("ledger.retrying", reason=type(reason).__name__)
         for identifier in returned.take_bounced():
             try:
                 for one in path.foremost:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import BinaryIO
 
-from dispatcher.errors import Finding, InvalidInput, Refused
+from dispatcher.errors import Finding, InvalidInput, Refused, StorageFull
 from dispatcher.model.mode import M
 from dispatcher.staff.rules import Act
 from dispatcher.staff.seat import Seat
@@ -69,9 +69,14 @@ def packed(data: bytes) -> bytes:
 
 @asynccontextmanager
 async def _unpacked(data: bytes, name: str) -> AsyncIterator[BinaryIO]:
-    with tempfile.TemporaryFile() as file:
-        await asyncio.to_thread(_unpack, data, file, name)
-        yield file
+    try:
+        with tempfile.TemporaryFile() as file:
+            await asyncio.to_thread(_unpack, data, file, name)
+            file.flush()
+            yield file
+    except OSError as full:
+        reason = "名簿を広げる場所がありません。何も書いていません (no room to unpack it: nothing was written)"
+        raise StorageFull(reason) from full
 
 
 def _unpack(data: bytes, file: BinaryIO, name: str) -> None:

@@ -5,9 +5,8 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from tests.contracts.ledger_contract import (
 )
 from tests.servers.postgres import USER, Postgres, running
 from tests.servers.recorder import recording
+from tests.servers.small_disk import fill, small_disk
 
 pytestmark = pytest.mark.postgres
 
@@ -217,12 +217,13 @@ class TestPostgres(LedgerContract):
     ) -> None:
         sender = Sender()
         with small_disk(postgres.folder / "small", size_mb=16) as folder:
+            shutil.chown(folder, USER)
             place = Database(postgres, postgres.database(tablespace=folder))
             async with place.open() as ledger, sending(ledger, sender):
                 ballast = folder / "ballast"
                 await ledger.issue(issued("before"), deliveries(5, "before"), said())
                 await until(lambda: self._is(ledger, "before", taken=5))
-                _fill(ballast)
+                fill(ballast)
                 refused = 0
                 for n in range(200):
                     try:
@@ -241,28 +242,6 @@ class TestPostgres(LedgerContract):
 
 def _no_rows(place: Database, statement: str) -> bool:
     return not place.read(statement)
-
-
-def _fill(path: Path) -> None:
-    try:
-        with path.open("wb") as file:
-            while True:
-                file.write(b"\0" * 4096)
-                file.flush()
-    except OSError:
-        pass
-
-
-@contextmanager
-def small_disk(folder: Path, size_mb: int) -> Iterator[Path]:
-    """A disk of its own, in memory, that is soon full. Needs root, as the tests in a fresh clone have."""
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", str(folder)], check=True)
-    try:
-        shutil.chown(folder, USER)
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 class Relay:
