@@ -5,7 +5,7 @@ Everybody at the desk sees facilities, because they are places and not people; w
 Source: issue "Reach ledger", "Escalation"; design.md §8 "Acknowledgement"; dispatcher/tracking/reach.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dispatcher.errors import Refused
@@ -31,6 +31,10 @@ class Reaching(Seat[M]):
     @property
     def _reached(self) -> Reach:
         return self.reach_ledger or Reach(self._path.ledger, None, self._path.city, self._path.channels)
+
+    def facility_names(self) -> Mapping[str, str]:
+        """By the register's ids; empty where there is none."""
+        return {facility.id: facility.name for facility in self._reached.known().values()}
 
     async def reached(self, by: Person, identifier: str) -> Summary:
         """The facilities' counts and each medium's. Raises NotFound."""

@@ -77,6 +77,18 @@ class Rounds(Asking[M], Reaching[M]):
                 return ()
             return [await self._overview(by, found, language) for found in await self.caring.campaigns()]
 
+    async def round_names(self, by: Person, language: str = "ja") -> Mapping[str, tuple[Kind, str]]:
+        """Kind and place of every round by its id, without anybody counted: what a log calls it."""
+        async with self._acting(by, Act.LOOK):
+            kept = await self.caring.campaigns() if self.caring is not None else ()
+            quarters = {
+                found.id: [q for q in found.body.get("quarters", ()) if q in self._path.city.quarters] for found in kept
+            }
+            return {
+                found.id: (Kind(found.body.get("kind", Kind.SAFETY)), self._path.city.say(quarters[found.id], language))
+                for found in kept
+            }
+
     async def campaign(self, by: Person, campaign: str, language: str = "ja") -> Overview:
         """One of them. Raises NotFound."""
         async with self._acting(by, Act.LOOK):
@@ -114,14 +126,11 @@ class Rounds(Asking[M], Reaching[M]):
             quarters=seen,
             cohorts=_rows(cells, lambda cell: cell.cohort, {**groups, EVERYBODY: groups[""]}, exact),
             facilities=_rows(
-                [c for c in cells if c.facility], lambda cell: cell.facility, self._facility_names(), exact
+                [c for c in cells if c.facility], lambda cell: cell.facility, self.facility_names(), exact
             ),
             sealed=sum(c.count for c in sealed),
             sealed_urgent=sum(c.count for c in sealed if _is_urgent(c)),
         )
-
-    def _facility_names(self) -> Mapping[str, str]:
-        return {facility.id: facility.name for facility in self._reached.known().values()}
 
 
 def _sums(rows: Sequence[Row]) -> Mapping[str, Figure]:

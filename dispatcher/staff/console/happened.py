@@ -36,7 +36,7 @@ class Happened:
 
 
 def happened(story: Sequence[Recorded], t: Words, title: Callable[[str], str]) -> list[Happened]:
-    """The lines of a story, in its order. `title` names a channel."""
+    """The lines of a story, in its order. `title` names a channel or a facility."""
     lines: list[Happened] = []
     for one in story:
         line = _line(one, t, title)
@@ -108,8 +108,9 @@ MACHINE = MANY | {
     "page.told",
     "alarm.silenced",
     "intake.forgotten",
+    "residents.listed",
 }
-"""What only somebody who looks for it wants to read."""
+"""What only somebody who looks for it wants to read: every page of 安否 that is opened lists somebody."""
 
 
 def _verb(facts: Facts, t: Words) -> str:
@@ -195,9 +196,9 @@ _SAID: Mapping[str, Telling] = MappingProxyType(
             f"{f.get('unacknowledged', 0)} facilities silent: "
             f"{f.get('told', 0)} to the next contact, {f.get('to_call', 0)} to be called",
         ),
-        "facility.telephoned": lambda f, t, _: t(
-            f"施設 {f.get('facility', '')} に電話した（{'応答あり' if f.get('answered') else '応答なし'}）",
-            f"telephoned facility {f.get('facility', '')} ({'answered' if f.get('answered') else 'no answer'})",
+        "facility.telephoned": lambda f, t, title: t(
+            f"{title(str(f.get('facility', '')))}に電話した（{'応答あり' if f.get('answered') else '応答なし'}）",
+            f"telephoned {title(str(f.get('facility', '')))} ({'answered' if f.get('answered') else 'no answer'})",
         ),
         "deliveries.moved": lambda _f, t, _: t("送出が進んだ", "deliveries moved on"),
         "deliveries.added": lambda _f, t, _: t("宛先を書き足した", "further deliveries written down"),

@@ -8,7 +8,7 @@ Source: issue "経過"; design.md §4 "時点遡及"; mockups README.
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,6 +19,7 @@ from dispatcher.clock import JST
 from dispatcher.errors import Finding, InvalidInput, NotFound, Refused
 from dispatcher.ledger import IssuedAlert
 from dispatcher.model.draft import Draft
+from dispatcher.model.question import Kind
 from dispatcher.staff.console.frame import render
 from dispatcher.staff.console.happened import MACHINE, happened
 from dispatcher.staff.console.outline import Outline, numbers, outline
@@ -28,7 +29,9 @@ from dispatcher.staff.photo import LARGEST_BYTES
 from dispatcher.staff.reports import LONGEST
 
 SHOWN = 200
-"""Events of the log on one page."""
+"""Lines of the log on one page."""
+LOOKED_AT = 2000
+"""Events from which they are taken: machines write many of them, and nobody wants to read those first."""
 CHOICES = 50
 """Alerts to choose from, the newest."""
 _TIME = re.compile(r"(?:(?P<day>\d{4}-\d{2}-\d{2})[T ])?(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}))?")
@@ -112,12 +115,10 @@ async def _show(
             wrong = str(refused)
     shows_all = asked.get("all") == "1"
     until = then.at if then is not None and not then.is_now else None
-    story = await console.desk.timeline(by, chosen or None, until, SHOWN)
-    lines = [
-        line
-        for line in happened(story, t, lambda kind: t(*console.titles(kind)))
-        if shows_all or line.name not in MACHINE
-    ]
+    story = await console.desk.timeline(by, chosen or None, until, LOOKED_AT)
+    facilities = console.desk.facility_names()
+    told = happened(story, t, lambda name: facilities.get(name) or t(*console.titles(name)))
+    lines = [line for line in told if shows_all or line.name not in MACHINE]
     reports = await console.desk.reports(by)
     return await render(
         request,
@@ -128,10 +129,10 @@ async def _show(
         then=then,
         wrong=wrong,
         at=asked.get("at", ""),
-        lines=lines,
-        subjects=await _subjects(request, {line.subject for line in lines}),
+        lines=lines[:SHOWN],
+        subjects=await _subjects(request, {line.subject for line in lines[:SHOWN]}, alerts),
         shows_all=shows_all,
-        is_cut=len(story) == SHOWN,
+        is_cut=len(lines) > SHOWN or len(story) == LOOKED_AT,
         reports=reports,
         by_id={one.identifier: one for one in reports},
         posted={"text": "", "place": "", "source": "", "at": "", **(posted or {})},
@@ -149,22 +150,31 @@ async def _show(
     )
 
 
-async def _subjects(request: web.Request, of: set[str]) -> Mapping[str, str]:
-    """Event and place of each draft and message among these; what is neither keeps its identifier."""
-    console, language = request.app[CONSOLE], words(request)("ja", "en-US")
-    named = {}
+async def _subjects(request: web.Request, of: set[str], alerts: Sequence[IssuedAlert]) -> Mapping[str, str]:
+    """What each draft, message and round of asking among these says: event, place and number. What is none keeps its identifier."""
+    console, t, by = request.app[CONSOLE], words(request), sitting(request).person
+    language, counted = t("ja", "en-US"), _counted(alerts)
+    kinds = {Kind.SAFETY: t("安否の確認", "Safety confirmation"), Kind.WATCH: t("見守り", "Daily touch")}
+    rounds = await console.desk.round_names(by, language)
+    named = {identifier: f"{kinds[kind]}　{place}" for identifier, (kind, place) in rounds.items()}
     for identifier, version, body in await console.path.ledger.drafts():
         if identifier in of:
             draft = Draft.from_body(version, body)
             wording = draft.wording.get(language) or next(iter(draft.wording.values()))
-            named[identifier] = f"{wording.event}　{console.path.city.say(draft.quarters, language)}"
+            number = t(f"　第{counted[identifier]}報", f"　No. {counted[identifier]}") if identifier in counted else ""
+            named[identifier] = f"{wording.event}　{console.path.city.say(draft.quarters, language)}{number}"
     return named
+
+
+def _counted(alerts: Sequence[IssuedAlert]) -> Mapping[str, int]:
+    """The number of each message in its chain: 第1報, 第2報."""
+    return numbers((a.identifier, a.chain) for a in sorted(alerts, key=lambda a: a.issued_at))
 
 
 async def _names(request: web.Request, alerts: list[IssuedAlert]) -> list[tuple[str, str]]:
     """Identifier and words of each alert, newest first."""
     console, t = request.app[CONSOLE], words(request)
-    counted = numbers((a.identifier, a.chain) for a in sorted(alerts, key=lambda a: a.issued_at))
+    counted = _counted(alerts)
     named = []
     for alert in alerts[:CHOICES]:
         draft = Draft.from_body(*await console.path.ledger.draft(alert.identifier))
@@ -184,7 +194,7 @@ async def _then(request: web.Request, identifier: str, alerts: list[IssuedAlert]
     is_now = at >= now
     board = await console.desk.board(by, identifier) if is_now else await console.desk.board_at(by, identifier, at)
     draft = Draft.from_body(*await console.path.ledger.draft(identifier))
-    counted = numbers((a.identifier, a.chain) for a in sorted(alerts, key=lambda a: a.issued_at))
+    counted = _counted(alerts)
     begun = alert.issued_at.astimezone(JST)
     ended = min(now, alert.expires_at or now)
     return Then(

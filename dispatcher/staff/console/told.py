@@ -22,6 +22,22 @@ def _reason(facts: Facts, t: Words) -> str:
     return t(*WHY[Why(said)]) if said in set(Why) else said
 
 
+_LISTS: Mapping[str, tuple[str, str]] = {
+    "urgent": ("すぐ動く人", "who needs somebody"),
+    "silent": ("返事がない人", "who is silent"),
+    "visits": ("訪問の名簿", "the visit list"),
+    "supporters": ("支援者に渡す名簿", "the list for supporters"),
+    "sealed": ("封の名簿", "the sealed list"),
+    "reports": ("名簿と合っていない知らせ", "reports without a match"),
+    "sealed reports": ("封の名簿の人かもしれない知らせ", "reports of the sealed list"),
+}
+
+
+def _list(facts: Facts, t: Words) -> str:
+    name = str(facts.get("list", ""))
+    return t(*_LISTS.get(name, (name, name)))
+
+
 RESIDENTS: Mapping[str, Telling] = {
     "safety.opened": _always("住民に安否を尋ね始めた", "began to ask residents whether they are safe"),
     "safety.asked-again": lambda f, t, _: t(
@@ -65,7 +81,7 @@ RESIDENTS: Mapping[str, Telling] = {
         f"住民をさがした：{_reason(f, t)}", f"looked a resident up: {_reason(f, t)}"
     ),
     "residents.listed": lambda f, t, _: t(
-        f"住民の一覧を見た（{f.get('list', '')}）", f"looked at a list of residents ({f.get('list', '')})"
+        f"住民の一覧を見た：{_list(f, t)}", f"looked at a list of residents: {_list(f, t)}"
     ),
     "look-up.capped": _always("1時間にさがせる回数を使いきった", "used up the hour's look-ups"),
     "roster.imported": _always("名簿を取り込んだ", "imported the roster"),

@@ -30,7 +30,7 @@ async def test_a_facility_is_called_from_the_page_and_stands_below_those_who_sai
             ("F002", False),
             ("F001", True),
         ]
-        assert "施設 F001 に電話した（応答あり）" in (await browser.open(f"/progress?alert={identifier}")).words
+        assert "施設F001に電話した（応答あり）" in (await browser.open(f"/progress?alert={identifier}")).words
 
 
 async def test_a_dry_run_of_a_call_says_what_it_would_and_writes_nothing(tmp_path, facilities):

@@ -125,6 +125,29 @@ async def test_an_english_page_calls_groups_and_systems_by_english_names(night):
         assert "要支援者" in (await browser.get(f"/safety/{names['campaign']}/sealed?lang=ja")).words
 
 
+async def test_the_log_calls_rounds_and_messages_by_what_they_ask_and_say_and_lists_by_their_names(night):
+    room, _, names = night
+    async with room.signed_in(APPROVER) as browser:
+        await browser.get(f"/safety/{names['campaign']}?lang=ja")
+        log = await browser.get("/progress")
+        said = " ".join(log.tree.xpath('//ol[@id="log"]//text()'))
+        assert "安否の確認　大沢一丁目" in said
+        assert "第1報" in said
+        assert names["campaign"] not in said
+        assert names["alert"] not in said
+        assert "住民の一覧を見た" not in said, "each page of 安否 is one, and nobody would find the rest"
+        said = " ".join((await browser.get("/progress?all=1")).tree.xpath('//ol[@id="log"]//text()'))
+        assert "住民の一覧を見た：すぐ動く人" in said
+
+
+async def test_what_reaches_everybody_or_ends_a_round_is_not_one_press_away(night):
+    room, _, names = night
+    async with room.signed_in(APPROVER) as browser:
+        page = await browser.get(f"/safety/{names['campaign']}")
+        for act in ("again", "end"):
+            assert page.tree.xpath(f'//details[not(@open)]//form[@action="/safety/{names["campaign"]}/{act}"]')
+
+
 async def test_relatives_can_be_called_from_the_page_of_somebody_who_is_silent(night):
     room, _, names = night
     async with room.signed_in(APPROVER) as browser:
