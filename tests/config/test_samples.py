@@ -3,10 +3,12 @@
 import re
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
+import yaml
 
 from config.site import Site, effective, load_site
 from dispatcher.node import kinds
@@ -39,6 +41,72 @@ def test_a_sample_loads_and_has_a_block_for_every_kind(path):
 def test_every_block_of_a_site_stands_in_a_sample_at_least_as_a_comment():
     said = "".join(path.read_text("utf-8") for path in SAMPLES)
     assert [f.name for f in fields(Site) if f.init and not re.search(rf"^(# )?{f.name}:", said, re.MULTILINE)] == []
+
+
+def uncommented(text, but="(?!)"):
+    """The sample with its commented settings in force, but for lines that hold `but`."""
+    found = re.compile(r"^( *)#( +)((?:# +)?)((?:- \{|[a-z_]+:).*)$")
+    lines = text.splitlines()
+    mended = [line if re.search(but, line) else found.sub(r"\1\4", line) for line in lines]
+    # A block's own lines stand deeper behind the mark than its name.
+    return "\n".join(
+        line if line == was or not (deeper := found.match(was)) else " " * (len(deeper[2]) - 1) + line
+        for was, line in zip(lines, mended, strict=True)
+    )
+
+
+def settings_of(annotation):
+    """The settings class in an annotation, wherever it stands in it."""
+    if is_dataclass(annotation):
+        return annotation
+    return next((it for argument in get_args(annotation) if (it := settings_of(argument))), None)
+
+
+def names(cls, kinds_, at=""):
+    """Every setting there is, by its path."""
+    for name, annotation in get_type_hints(cls).items():
+        if name in {f.name for f in fields(cls) if f.init}:
+            if (path := f"{at}{name}") == "channels":
+                for kind, of in kinds_.items():
+                    yield from names(of, kinds_, f"channels.{kind}.")
+                continue
+            yield path
+            if inner := settings_of(annotation):
+                yield from names(inner, kinds_, f"{path}.")
+
+
+def said(node, at=""):
+    for each in node if isinstance(node, list) else [node]:
+        for name, value in each.items() if isinstance(each, dict) else ():
+            yield f"{at}{name}"
+            yield from said(value, f"{at}{name}.")
+
+
+# Given in the environment or a file by whoever writes the value, and a role's name by the city.
+FREE = re.compile(r"(.*\.)?(env|file)|directory\.roles\..*|channels\.[a-z_]+")
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_every_setting_stands_in_the_sample_at_least_as_a_comment_and_nothing_that_is_none(path):
+    there = set(names(Site, {kind: channel.Settings for kind, channel in kinds().items()}))
+    shown = set(said(yaml.safe_load(uncommented(path.read_text("utf-8")))))
+    if path.stem == "live":
+        there -= {"drill_ends"}
+    assert there - shown == set()
+    assert {name for name in shown - there if not FREE.fullmatch(name)} == set()
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_the_settings_in_comments_that_need_no_file_load_with_what_they_say(path, tmp_path):
+    for beside in path.parent.glob("*.csv"):
+        (tmp_path / beside.name).write_bytes(beside.read_bytes())
+        (tmp_path / beside.name).chmod(0o600)
+    (tmp_path / path.name).write_text(
+        uncommented(path.read_text("utf-8"), "keys/|fonts:|inbox|dkim:|push:|safety:|contact:|ledger:")
+    )
+    site = load_site(tmp_path / path.name, {kind: channel.Settings for kind, channel in kinds().items()})
+    assert site.channels["ip_terminal"].limits.longest_keepalive == 300
+    assert site.channels["social"].quota_window == 900
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
