@@ -66,6 +66,7 @@ async def _of_site(site: Site, token_file: Path | None) -> Sequence[Finding]:
         keys.seal(site),
         *keys.ends(site, clock.now()),
         *await people.rosters(site),
+        *await people.seals(site),
         *people.facilities(site, clock.now()),
         *people.doubts(site),
         *await asyncio.to_thread(node.channels, site, token_file, is_up=is_up),

@@ -1,21 +1,30 @@
 """What concerns people: is there a roster to ask, do its keys open it, is the register of facilities one of this year?
 
-Nothing of anybody is read: rows are counted, and a file is as old as its last change.
+Nothing of anybody is shown: rows are counted, one of them is opened to try the key, and a file is as old as its last change.
 
 Source: design.md §8; config/safety.py; config/facilities.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import sqlalchemy as sa
 
 from config.site import Site
-from dispatcher.errors import NotFound, TodokeError
+from dispatcher.campaigns import Campaign, RosterRow
+from dispatcher.errors import NotFound, Refused, TodokeError
+from dispatcher.ledgers.asking import all_campaigns
 from dispatcher.ledgers.beside import file_of, look
 from dispatcher.ledgers.migrations import due, version_of
+from dispatcher.ledgers.rosters import page
 from dispatcher.ledgers.schema import roster
-from dispatcher.operators.doctor.finding import Finding, good, mend
+from dispatcher.operators.doctor.finding import Finding, broken, good, mend
+from dispatcher.tracking.confirmation.keys import KeyRing
+from dispatcher.tracking.confirmation.round import Round
+from dispatcher.tracking.roster.sealing import RosterSeal
+
+T = TypeVar("T")
 
 OLD = timedelta(days=365)
 """Who answers the telephone of a school or a care home changes with each April."""
@@ -48,6 +57,54 @@ def _people(connection: sa.Connection) -> int:
     if version is None or due(version):
         return 0
     return int(connection.execute(sa.select(sa.func.count()).select_from(roster)).scalar_one())
+
+
+async def seals(site: Site) -> list[Finding]:
+    """Whether this site's key opens the roster and what is being asked, and what no key opens any more."""
+    if site.safety is None:
+        return []
+    try:
+        row, campaigns = await look(site.dsn, _sealed)
+    except TodokeError:
+        return []  # the ledger's own line says so
+    what, asking = "安否の鍵 safety.key", [one for one in campaigns if not one.is_destroyed and Round.of(one).is_open]
+    shut = [one.id for one in asking if one.sealed_key and not _opens(KeyRing(_secret(site)).of, one)]
+    if row is not None and not _opens(RosterSeal(site.safety.key).open, row):
+        shut.insert(0, "名簿 roster")
+    if shut:
+        to_do = "台帳とともに使っていた safety.key に戻してください (put back the key that this ledger was used with)"
+        found = [broken(what, f"この鍵では開きません (another key: it opens none of these): {', '.join(shut)}", to_do)]
+    else:
+        found = [good(what, "封をしたものが開きます (opens what is sealed)")] if row or asking else []
+    if keyless := [one.id for one in asking if not one.sealed_key]:
+        words = f"控えから戻した安否確認の鍵はありません。だれも読めません (no key came out of the backup): {', '.join(keyless)}"
+        found.append(
+            mend(
+                "安否確認 campaigns",
+                words,
+                "todoke safety close; todoke safety start（尋ね直す） (close it and ask anew)",
+            )
+        )
+    return found
+
+
+def _sealed(connection: sa.Connection) -> tuple[RosterRow | None, Sequence[Campaign]]:
+    version = version_of(connection)
+    if version is None or due(version):
+        return None, ()
+    return next(iter(page(connection, None, "")), None), all_campaigns(connection)
+
+
+def _secret(site: Site) -> bytes:
+    return site.safety.key.reveal().encode() if site.safety else b""
+
+
+def _opens(opening: Callable[[T], object], sealed: T) -> bool:
+    try:
+        opening(sealed)
+    except Refused:
+        return False
+    return True
 
 
 def facilities(site: Site, now: datetime) -> Iterator[Finding]:

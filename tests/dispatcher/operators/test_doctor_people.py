@@ -1,5 +1,6 @@
 """What the doctor says of what concerns people: the roster, the register of facilities, the list of registered mail."""
 
+import io
 import json
 import os
 import shutil
@@ -37,13 +38,36 @@ async def test_safety_without_a_roster_is_named_and_one_with_a_roster_is_well(ci
     assert found["state"] == "mend"
     assert "todoke roster import" in found["to_do"]
     async with city_hall.up() as node:
-        row = RosterRow("p1", "132040301", "", "d", b"sealed")
+        row = RosterRow("p1", "132040301", "", "d", b"sealed with another key")
         await node.ledger.campaigns.replace_roster(one(row), Event("roster.imported", ""))
     assert (await examined(city_hall, capsys))["名簿 roster"]["state"] == "good"
 
 
 async def one(row):
     yield row
+
+
+async def test_the_key_of_another_site_and_a_campaign_whose_key_no_backup_had_are_named(city_hall, capsys):
+    """After the fire the ledger was restored, with the key of the neighbouring city; nobody's roster opened."""
+    key = with_safety(city_hall)
+    async with city_hall.up() as node:
+        file = io.BytesIO("宛名番号,氏名,住所,メール\nR1,住民0001,大沢2-6-18,r1@example.jp\n".encode())
+        changes = await node.roster.check(file, "csv")
+        await node.roster.replace("福祉0001", file, "csv", changes.fingerprint)
+        campaign = await node.confirmation.start("職員0001", about="", quarters=["132040302"], kind="safety")
+    assert (await examined(city_hall, capsys))["安否の鍵 safety.key"]["state"] == "good"
+    private(key, "n" * 44)
+    found = (await examined(city_hall, capsys))["安否の鍵 safety.key"]
+    assert found["state"] == "broken"
+    assert "roster" in found["words"]
+    assert campaign in found["words"]
+    private(key, "s" * 44)
+    assert await city_hall.beside("backup", "--to", str(city_hall.folder / "backup.tar"), "--with-keys") == 0
+    assert await city_hall.beside("restore", str(city_hall.folder / "backup.tar"), "--replace") == 0
+    found = await examined(city_hall, capsys)
+    assert found["安否の鍵 safety.key"]["state"] == "good"
+    assert found["安否確認 campaigns"]["state"] == "mend"
+    assert campaign in found["安否確認 campaigns"]["words"]
 
 
 async def test_a_safety_key_that_others_may_read_is_named(city_hall, capsys):
