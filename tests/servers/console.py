@@ -30,6 +30,8 @@ from drills.world.ports import free_port
 
 WRITER, APPROVER = "職員0001", "職員0002"
 PASSWORD = "そらいろの かさ 三本 と 長ぐつ"
+OSAWA = [f"1320403{n:02d}" for n in range(1, 7)]
+"""Its quarters."""
 ROLES = {WRITER: ["admin", "originator"], APPROVER: ["admin", "approver"]}
 
 
@@ -155,6 +157,23 @@ class Console:
         from dispatcher.staff.sessions import Person
 
         return Person(name, tuple(ROLES[name]))
+
+
+def fields(page: Page, action: str) -> list[tuple[str, str]]:
+    """Every field of the form, as pairs: an area has many."""
+    (form,) = page.tree.xpath(f'//form[@action="{action}"]')
+    # A browser leaves out the line break after <textarea>; this parser does not.
+    return [(name, value.removeprefix("\n")) for name, value in form.form_values()]
+
+
+def typed(pairs: list[tuple[str, str]], **values: str | list[str]) -> list[tuple[str, str]]:
+    """The same form with other words in these fields."""
+    names = {name.replace("__", "."): value for name, value in values.items()}
+    kept = [(name, value) for name, value in pairs if name not in names]
+    return [
+        *kept,
+        *((name, one) for name, value in names.items() for one in (value if isinstance(value, list) else [value])),
+    ]
 
 
 @asynccontextmanager
