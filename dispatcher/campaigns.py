@@ -201,6 +201,8 @@ class Wanted:
 
 
 EVERYBODY = Wanted()
+ROSTER = ("roster", "current")
+"""Kind and key of the record that says which roster holds: each import moves its version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dispatcher.campaigns import ROWS, RosterRow
+from dispatcher.campaigns import ROSTER, ROWS, RosterRow
 from dispatcher.errors import NotFound, StaleHash
 from dispatcher.ledger import Event
 from dispatcher.ledgers import keeping
@@ -23,7 +23,7 @@ from dispatcher.ledgers.transaction import Transaction
 
 PERSON = ("generation", "pid", "quarter", "household", "digest", "sealed")
 """What the event that wrote the row vouches for."""
-KIND, KEY = "roster", "current"
+KIND, KEY = ROSTER
 _person = itemgetter(*PERSON)
 
 

@@ -14,9 +14,9 @@ from functools import lru_cache
 from typing import Any, Generic
 
 from config.ladders import Ladder, Whom
-from dispatcher.campaigns import Campaign, Climbing, Codes, NewAsked
+from dispatcher.campaigns import ROSTER, Campaign, Climbing, Codes, NewAsked
 from dispatcher.channel import Channel
-from dispatcher.errors import StaleHash, StorageFull
+from dispatcher.errors import NotFound, StaleHash, StorageFull
 from dispatcher.ledger import Event, Ledger
 from dispatcher.model.campaign import Answer, Progress
 from dispatcher.model.mode import M
@@ -57,10 +57,13 @@ class Enrolling(Generic[M]):
         body = Round.of(campaign)
         seen: dict[str, set[str]] = {"cohort": set(body.cohorts), "facility": set(body.facilities), "ladder": set()}
         if number == 1:
-            try:
-                await self._write_down(campaign, body, keys, seen)
-            except* StorageFull as full:
-                raise full.exceptions[0] from None
+            roster = -1
+            # Who comes into the roster behind where it is being read is there when it is read again.
+            while roster != (roster := await self._roster()):
+                try:
+                    await self._write_down(campaign, body, keys, seen)
+                except* StorageFull as full:
+                    raise full.exceptions[0] from None
             # The roster may have become another one half way; a ladder without timers would leave its people to silence.
             seen["ladder"].update(counted.codes.ladder for counted in await self.ledger.campaigns.totals(campaign.id))
         else:
@@ -94,9 +97,17 @@ class Enrolling(Generic[M]):
             self.ledger.wake()
             return
 
+    async def _roster(self) -> int:
+        """Which one holds, as a number that every import moves."""
+        try:
+            return (await self.ledger.read_record(*ROSTER))[0]
+        except NotFound:
+            return 0
+
     async def _write_down(self, campaign: Campaign, body: Round, keys: Keys, seen: Mapping[str, set[str]]) -> None:
         at_terminal: Counter[str] = Counter()
         before: asyncio.Task[None] | None = None
+        is_begun = bool(await self.ledger.campaigns.totals(campaign.id))
 
         @lru_cache  # a few sorts of people, and 100,000 of them
         def ladder(cohorts: tuple[str, ...]) -> str:
@@ -122,11 +133,14 @@ class Enrolling(Generic[M]):
                     seen["ladder"].add(name)
                     seen["cohort"].add(cohort_of(self.ladders[name], case))
                     seen["facility"].update(filter(None, [case.facility]))
+                    if id_ in there:
+                        continue
+                    if is_begun:
+                        await self._count_buttons(keys, case, at_terminal)
                     begin = beginning(name, tuple([(c.whom, c.channel) for c in case.contacts]))
                     one, theirs = self._new(keys, id_, case, name, begin, at_terminal)
-                    if id_ not in there:
-                        new.append(one)
-                        asked += theirs
+                    new.append(one)
+                    asked += theirs
                 # One lot is written while the next one is sealed, and no more than one.
                 if before is not None:
                     await before
@@ -142,6 +156,15 @@ class Enrolling(Generic[M]):
             added = Event("safety.added", campaign, {"count": len(new)})
             await self.ledger.campaigns.add(campaign, new, deliveries, added)
             self.ledger.wake()
+
+    async def _count_buttons(self, keys: Keys, case: Case, at_terminal: Counter[str]) -> None:
+        """How many stand at this person's terminals already: they have the first places, and nobody after a gap is found."""
+        for contact in case.contacts:
+            if contact.channel == TERMINAL and contact.address not in at_terminal:
+                number = 0
+                while await self.ledger.campaigns.by_token(hashed(keys.button(contact.address, number))):
+                    number += 1
+                at_terminal[contact.address] = number
 
     def _new(
         self, keys: Keys, id_: str, case: Case, name: str, begin: _Beginning, at_terminal: Counter[str]

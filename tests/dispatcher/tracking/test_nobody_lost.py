@@ -1,12 +1,15 @@
 """Nobody who is asked gets lost: whoever needs somebody stays on a list, and what was said counts, through every odd order of things."""
 
+import io
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
+from config.cities import load
 from config.ladders import Whom
+from config.secret import Secret
 from dispatcher.campaigns import ROWS
 from dispatcher.errors import Refused
 from dispatcher.model.campaign import Answer, Progress, Reply, Source
@@ -16,6 +19,9 @@ from dispatcher.model.report import Reported
 from dispatcher.tracking.caring import Somebody, Wish
 from dispatcher.tracking.confirmation.case import Case
 from dispatcher.tracking.confirmation.keys import KeyRing, Keys
+from dispatcher.tracking.confirmation.people import People
+from dispatcher.tracking.release import Releases
+from dispatcher.tracking.roster import Roster
 from tests.contracts.ledger_contract import until
 from tests.servers.asking import QUARTER, SECRET, Asks, asking, case, mails
 
@@ -353,6 +359,37 @@ async def test_a_roster_that_changes_half_way_leaves_nobody_without_rungs(loop):
             return (await one(asks, campaign)).rung == 4
 
         await until(is_visited)
+
+
+async def test_whoever_came_into_the_roster_behind_where_it_was_being_read_is_asked_too(loop):
+    city, imported = load("mitaka"), []
+
+    def file(count: int, *more: str) -> io.BytesIO:
+        head = "person_id,name,address,terminal"
+        old = [f"R{n},住民{n:04d},大沢1-1-{n + 1},{'' if n else 'H0001'}" for n in range(count)]
+        return io.BytesIO("\n".join([head, *old, *more, ""]).encode())
+
+    async def replaced(roster: Roster, new: io.BytesIO) -> None:
+        await roster.replace("職員A", new, "r.csv", (await roster.check(new, "r.csv")).fingerprint)
+
+    async def people(quarters: Sequence[str]) -> AsyncIterator[tuple[str, Case]]:
+        read = 0
+        async for each in People(roster, Releases(asks.ledger, asks.clock)).of(quarters):
+            yield each
+            read += 1
+            if read == ROWS + 1 and not imported:
+                imported.append(read)
+                late = [f"N{n},住民{5000 + n},大沢1-2-{n + 1},{'H0001' if n < 9 else ''}" for n in range(60)]
+                await replaced(roster, file(2 * ROWS, *late))
+
+    async with loop(roster=people) as asks:
+        roster = Roster(asks.ledger.campaigns, Secret("0123456789abcdef" * 2), city, asks.clock)
+        await replaced(roster, file(2 * ROWS))
+        campaign = await begun(asks, 2 * ROWS + 60)
+        assert imported
+        # And each of those at the old terminal is found by its button.
+        await asks.confirmation.hear([Heard(f"{campaign}/1.0", "ip_terminal", "H0001", Answer.OK, asks.clock.now())])
+        assert len(await everybody(asks, campaign, Wish(answers=frozenset({Answer.OK})))) == 10
 
 
 async def test_with_another_key_no_rung_is_lost_and_what_is_over_is_destroyed_all_the_same(loop):
