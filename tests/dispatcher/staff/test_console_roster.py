@@ -3,15 +3,19 @@
 import asyncio
 import gzip
 import io
+from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import async_playwright
 
 from tests.servers.console import APPROVER, WRITER, console
 from tests.servers.residents import ALSO
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+SCREENS = Path(__file__).parents[3] / "out" / "screens"
 HEAD = "宛名番号,氏名,住所,メール\n"
 TWO = HEAD + "R1,住民0001,大沢2-6-18,r1@example.jp\nR2,住民0002,下連雀3-24-3,\n"
 PAGE, CHECK, IMPORT = "/safety/roster", "/safety/roster/check", "/safety/roster/import"
@@ -121,3 +125,26 @@ async def test_a_file_beyond_the_limit_is_refused_before_it_is_read(room):
     writer.close()
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert "64 MB までです" in answer.decode()
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+async def test_the_page_with_a_trial_or_with_findings_is_for_everybody(room, language):
+    many = HEAD + "".join(f"R {n},住民{n:04},どこか,\n" for n in range(600))
+    async with room.signed_in(APPROVER), async_playwright() as drives:
+        browser = await drives.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = await browser.new_page(viewport={"width": 1280, "height": 900})
+        await page.context.add_cookies([{"name": "todoke-loopback", "value": room.tokens[APPROVER], "url": room.url}])
+        for name, file in (("findings", many), ("trial", TWO)):
+            await page.goto(f"{room.url}{PAGE}?lang={language}")
+            await page.set_input_files("#csv", {"name": "meibo.csv", "mimeType": "text/csv", "buffer": file.encode()})
+            async with page.expect_navigation() as went:
+                await page.locator(f'form[action="{CHECK}"] button').press("Enter")
+            assert int((await went.value).headers["content-length"]) <= 40_000
+            found = (await Axe().run(page, options={"resultTypes": ["violations"]})).response["violations"]
+            assert not found, [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found]
+            SCREENS.mkdir(parents=True, exist_ok=True)
+            for width in (1280, 390):
+                await page.set_viewport_size({"width": width, "height": 1400})
+                await page.screenshot(path=SCREENS / f"roster-{name}-{language}-{width}.png")
+                assert await page.evaluate("document.scrollingElement.scrollWidth") <= width
+        await browser.close()
