@@ -68,6 +68,19 @@ class Settings:
         if not 0 < self.timeout <= 25:
             yield "timeout", "more than 0 s and at most 25 s"
 
+    def doubts(self, *, is_shared: bool) -> Iterable[tuple[str, str, str]]:
+        """Field, what is doubtful, what helps. `is_shared`: other nodes may have the same ledger."""
+        if is_shared:
+            words = (
+                f"{self.folder} に載るのは、このフォルダに書く節点が公開したお知らせだけです "
+                "(it shows only what nodes published that write into this folder)"
+            )
+            to_do = (
+                "website を開くのは一つの節点にするか、同じフォルダを共有してください "
+                "(let one node alone have a website, or let all of them share the folder)"
+            )
+            yield "folder", words, to_do
+
 
 class Website(Channel[M, Settings]):
     kind: ClassVar[str] = "website"

@@ -115,3 +115,4 @@ async def test_with_a_ledger_of_several_nodes_it_says_where_sign_ups_stand(city_
     city_hall.change(ledger=postgres.database())
     found = await examined(city_hall, capsys)
     assert "this node alone" in found["媒体 channel email_list.register"]["words"]
+    assert "share the folder" in found["媒体 channel website.folder"]["to_do"]
