@@ -23,6 +23,7 @@ from dispatcher.staff.console.room import CONSOLE, sitting, words
 from dispatcher.staff.rostering import FILE, packed
 from dispatcher.staff.rules import Act, allowed
 from dispatcher.tracking.roster.person import COLUMNS, NEEDED
+from dispatcher.tracking.roster.reading import MOST_SHOWN
 
 KEPT_S = 900.0
 KEPT_AT_MOST = 2
@@ -116,6 +117,7 @@ async def _show(
         may=not allowed(by.name, by.roles, Act.ROSTER, console.path.mode),
         columns=[(name, japanese, name in NEEDED) for name, japanese in COLUMNS.items()],
         most_mb=ROSTER_BYTES // 1_000_000,
+        most_shown=MOST_SHOWN,
         **{"changes": None, "name": "", "stale": "", "is_imported": False, **values},
     )
 

@@ -73,6 +73,7 @@ async def test_every_bad_row_is_said_with_file_line_and_what_is_accepted_and_not
         rows = ["".join(row.itertext()) for row in page.tree.xpath("//tbody/tr")]
         assert any(row.startswith("meibo.csv:2: person_id 宛名番号") and "32字まで" in row for row in rows)
         assert any(row.startswith("meibo.csv:3: address 住所") and "大沢2-6-18" in row for row in rows)
+        assert "直す所 2" in page.words
         assert not page.tree.xpath(f'//form[@action="{IMPORT}"]')
         half = TWO.encode() + "R3,住民0003,大沢2-6-18,\n".encode("cp932")
         mixed = await tried(browser, half, "C:\\Users\\職員A\\名簿<b>.csv")
