@@ -6,7 +6,7 @@ under five hidden (counting.py), and one table alone; the order of its rows is m
 Source: design.md §8 "Counts under 5 are hidden outside the welfare role".
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -23,10 +23,8 @@ from dispatcher.staff.counting import Figure, exact, hidden, summed
 from dispatcher.staff.reaching import Reaching
 from dispatcher.staff.rules import Act
 from dispatcher.staff.sessions import Person
-from dispatcher.tracking.caring import Cell
+from dispatcher.tracking.caring import Cell, Lot
 from dispatcher.tracking.confirmation.case import EVERYBODY
-
-FIGURES = ("asked", "help", "hurt", "silent", "visiting", "conflict", "escalated", "unreachable", "ok")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,34 +149,33 @@ SAID = ("help", "hurt", "silent", "ok")
 """Whoever is asked stands under one of these."""
 
 
-def _counts(cell: Cell) -> Mapping[str, int]:
-    """Under which figures a cell's people are counted; whom somebody visits, by what is heard of them."""
-    said = cell.answer or "silent"
-    return {
-        **{name: cell.count * (name == said) for name in SAID},
-        **{f"visiting {name}": cell.count * (name == said and cell.is_visited) for name in SAID},
-        "conflict": cell.count * cell.is_conflict,
-        "escalated": cell.count * (cell.progress is Progress.ESCALATED),
-        "unreachable": cell.count * (cell.progress is Progress.UNREACHABLE),
-    }
+FIGURES: Mapping[str, Callable[[Lot], bool]] = {
+    "asked": lambda _: True,
+    "help": lambda lot: lot.said == "help",
+    "hurt": lambda lot: lot.said == "hurt",
+    "silent": lambda lot: lot.said == "silent",
+    "visiting": lambda lot: lot.is_visited,
+    "conflict": lambda lot: lot.is_conflict,
+    "escalated": lambda lot: lot.progress == Progress.ESCALATED,
+    "unreachable": lambda lot: lot.progress == Progress.UNREACHABLE,
+    "ok": lambda lot: lot.said == "ok",
+}
+"""Whom each of them counts."""
 
 
-def _figures(counts: Mapping[str, int], see: Callable[[int], Figure]) -> Mapping[str, Figure]:
-    """As they are seen. What is a sum is one of what is seen: with the true one, a hidden part would be its rest."""
-    seen = {name: see(count) for name, count in counts.items()}
-    asked, visiting = (summed(seen[before + name] for name in SAID) for before in ("", "visiting "))
-    return {**{name: seen[name] for name in FIGURES if name in seen}, "asked": asked, "visiting": visiting}
+def _figures(lots: Mapping[Lot, int], see: Callable[[int], Figure]) -> Mapping[str, Figure]:
+    """Each a sum of lots as they are seen: of true sums, a hidden lot would be the rest of two (the silent less the escalated)."""
+    return {name: summed(see(n) for lot, n in lots.items() if counts(lot)) for name, counts in FIGURES.items()}
 
 
 def _rows(
     cells: Sequence[Cell], of: Callable[[Cell], str], names: Mapping[str, str], see: Callable[[int], Figure]
 ) -> Sequence[Row]:
     """Cells added up by one of their properties, the rows with the most need first. Each code is named, or stands for itself."""
-    added: dict[str, Counter[str]] = {}
+    added: dict[str, Counter[Lot]] = defaultdict(Counter)
     for cell in cells:
-        row = added.setdefault(of(cell), Counter())
-        row.update(_counts(cell))
-    rows = [Row(code, names.get(code, code), _figures(counts, see)) for code, counts in added.items()]
+        added[of(cell)][cell.lot] += cell.count
+    rows = [Row(code, names.get(code, code), _figures(lots, see)) for code, lots in added.items()]
     order = {code: place for place, code in enumerate(names)}
     # Sorted by what is shown and nothing else: an order by true counts would tell them.
     return sorted(

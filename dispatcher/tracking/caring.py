@@ -10,7 +10,7 @@ Source: design.md §8 "Safety confirmation", "Privacy".
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dispatcher.campaigns import Campaign
 from dispatcher.ledger import Ledger
@@ -30,6 +30,17 @@ class Plan:
     """People without any contact: they are on the visit list from the beginning."""
 
 
+class Lot(NamedTuple):
+    """Who is alike in all that any figure tells: the smallest lot of people of whom anything is shown."""
+
+    said: str
+    """ok, hurt, help or `silent`."""
+    is_visited: bool
+    is_conflict: bool
+    progress: str
+    """`escalated`, `unreachable`, or "" for all others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """So many people who share all of this; the sum of all cells is everybody who is asked."""
@@ -46,6 +57,11 @@ class Cell:
     is_visited: bool
     """Somebody goes there, or has to: hurt, calling for help, unreachable, silent on the last rung or held; and not seen to yet."""
     count: int
+
+    @property
+    def lot(self) -> Lot:
+        shown = self.progress if self.progress in {Progress.ESCALATED, Progress.UNREACHABLE} else ""
+        return Lot(self.answer or "silent", self.is_visited, self.is_conflict, shown)
 
 
 @dataclass(frozen=True, slots=True)

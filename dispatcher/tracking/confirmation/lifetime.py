@@ -24,7 +24,7 @@ from dispatcher.model.delivery import Priority
 from dispatcher.model.draft import State, Verb, verb_of
 from dispatcher.model.mode import M
 from dispatcher.model.policy import first_on, ladder_of
-from dispatcher.tracking.caring import Cell, Plan
+from dispatcher.tracking.caring import Cell, Lot, Plan
 from dispatcher.tracking.confirmation.enrolling import People
 from dispatcher.tracking.confirmation.keys import KeyRing
 from dispatcher.tracking.confirmation.outbox import retraction_timer, timer
@@ -242,15 +242,15 @@ class Lifetime(Generic[M]):
 def counted(cells: Sequence[Cell]) -> Mapping[str, tuple[int, int]]:
     """What may stay of a campaign: least and most of each answer, as everybody could see them while it was open.
 
-    Nobody under 閲覧制限 is in it, and a quarter's count under FEW is 1 to FEW - 1: were the exact sum kept, what was seen before
-    would tell the rest.
+    Nobody under 閲覧制限 is in it, and a lot of a quarter that is under FEW is 1 to FEW - 1: were the exact sum kept, what was seen
+    before would tell the rest.
     """
-    by_quarter = Counter[tuple[str, str]]()
+    lots = Counter[tuple[str, Lot]]()
     for cell in cells:
         if not cell.is_restricted:
-            by_quarter[cell.answer or "silent", cell.quarter] += cell.count
+            lots[cell.quarter, cell.lot] += cell.count
     least, most = Counter[str](), Counter[str]()
-    for (name, _), count in by_quarter.items():
-        least[name] += count if count >= FEW else 1
-        most[name] += max(count, FEW - 1)
+    for (_, lot), count in lots.items():
+        least[lot.said] += count if count >= FEW else 1
+        most[lot.said] += max(count, FEW - 1)
     return {name: (least[name], most[name]) for name in ("help", "hurt", "silent", "ok")}

@@ -38,6 +38,14 @@ def test_one_who_calls_for_help_is_not_the_rest_of_the_asked_nor_of_those_to_vis
     assert (tables[0]["asked"], tables[0]["visiting"], tables[0]["help"]) == ("29–32", "9–12", "<5")
 
 
+def test_who_is_silent_and_not_yet_escalated_is_not_the_rest_of_two_figures():
+    tables = [
+        row(hidden, cell(98, None, Progress.ESCALATED), cell(count, None, Progress.REMINDED)) for count in (1, 2, 4)
+    ]
+    assert tables[0] == tables[1] == tables[2]
+    assert (tables[0]["silent"], tables[0]["escalated"]) == ("99–102", "98")
+
+
 def test_the_role_welfare_sees_each_row_add_up():
     seen = row(exact, cell(20, Answer.OK), cell(8, None), cell(3, Answer.HELP, is_visited=True), cell(2, Answer.HURT))
     assert (seen["asked"], seen["visiting"]) == ("33", "3")
