@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from channels.ip_terminal.attempt import Attempt
 from channels.ip_terminal.notice import Forged
 from channels.ip_terminal.packets import (
     NODE_READS,
@@ -43,7 +44,7 @@ from channels.ip_terminal.topics import Up, topic_of, up_topic
 from channels.ip_terminal.wire import string
 
 if TYPE_CHECKING:
-    from channels.ip_terminal.endpoint import Attempt, Endpoint
+    from channels.ip_terminal.endpoint import Endpoint
 
 MOST_IN_FLIGHT: Final = 8
 """Notices sent and not yet acknowledged; the others wait in the ledger."""
@@ -172,7 +173,7 @@ class Connection(asyncio.Protocol):
         address = self._transport.get_extra_info("peername") if self._transport else None
         return str(address[0]) if address else "?"
 
-    def publish(self, attempt: "Attempt", now_s: float) -> bool:
+    def publish(self, attempt: Attempt, now_s: float) -> bool:
         """Send the attempt's notice, unless it is on its way already; False where it cannot be sent on this connection now."""
         assert self.terminal is not None
         if not self._qos:
@@ -364,7 +365,7 @@ class Connection(asyncio.Protocol):
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def _publish_blind(self, attempt: "Attempt") -> bool:
+    def _publish_blind(self, attempt: Attempt) -> bool:
         """To a subscription with QoS 0: sent once on this connection; only the terminal's own receipt can prove it."""
         assert self.terminal is not None
         if self.blind is None:
@@ -381,7 +382,7 @@ class Connection(asyncio.Protocol):
             attempt.words[self.terminal.tid] = "送りましたが、QoS 0 の購読なので受領がわかりません"
         return True
 
-    def _write_notice(self, attempt: "Attempt", packet_id: int) -> bool:
+    def _write_notice(self, attempt: Attempt, packet_id: int) -> bool:
         packet = attempt.notice.on(self._topic, packet_id, self.version)
         if len(packet) > self._largest_bytes:
             assert self.terminal is not None
