@@ -17,12 +17,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from dispatcher.channel import Limits
+from dispatcher.errors import Standby
 from dispatcher.model.audience import Destination
 from dispatcher.model.delivery import DeliveryState, Outcome, Priority, Received, Told
 
 if TYPE_CHECKING:  # their contract speaks of our events and deliveries
     from dispatcher.campaigns import Campaigns
 
+AWAY_S = 2.0
+"""Out of reach for longer than that, nobody is kept waiting for the ledger any more."""
 UNWITNESSED = frozenset({"session", "throttle", "idempotency", "composing", "push", "push-told"})
 """Kinds of records that `verify` does not vouch for: when somebody was last seen is nobody's evidence."""
 
@@ -380,5 +383,22 @@ class Ledger(ABC):
         """Seconds since the one hand that writes last finished something. While `run` runs, the beat gives it something to do."""
 
     @abstractmethod
+    def away_for_s(self) -> float:
+        """For how many seconds its database has been out of reach; 0 while it is there. Calls wait meanwhile, they do not fail."""
+
+    @abstractmethod
     async def verify(self) -> Sequence[str]:
         """Recompute every chain and compare the projections that can be; one line for each thing wrong, none if all holds."""
+
+
+def require_reach(ledger: Ledger) -> None:
+    """Nobody waits before an empty page for a database that may be away for long.
+
+    Raises:
+        Standby: it is.
+    """
+    if ledger.away_for_s() > AWAY_S:
+        raise Standby(
+            "データベースに届きません。いまは何も受け付けられません。つながると自動で続きます。住民のページは見えています "
+            "(the database is out of reach: nothing is accepted now, all goes on by itself when it is back)"
+        )

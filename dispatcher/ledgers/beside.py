@@ -45,6 +45,7 @@ async def look(dsn: str, work: Callable[[sa.Connection], T]) -> T:
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=lambda: connect(dsn),
+        hide_parameters=True,
         isolation_level="REPEATABLE READ",
         execution_options={"postgresql_readonly": True},
     )
@@ -87,7 +88,7 @@ def look_at_file(file: Path, work: Callable[[sa.Connection], T]) -> T:
         connection.execute("PRAGMA query_only=ON")
         return connection
 
-    engine = sa.create_engine("sqlite://", creator=opened, poolclass=sa.pool.NullPool)
+    engine = sa.create_engine("sqlite://", creator=opened, poolclass=sa.pool.NullPool, hide_parameters=True)
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     try:
         with engine.connect() as connection:

@@ -121,7 +121,10 @@ def _copy_sqlite(file: Path, to: Path, progress: Progress) -> None:
 
 async def _dump(dsn: str, to: Path) -> Facts:
     engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: connect(dsn), isolation_level="REPEATABLE READ"
+        "postgresql+asyncpg://",
+        async_creator=lambda: connect(dsn),
+        isolation_level="REPEATABLE READ",
+        hide_parameters=True,
     )
     try:
         async with engine.connect() as connection:

@@ -84,7 +84,12 @@ class PostgresStore(Store):
 
     def _engine(self, connections: int, **options: Any) -> AsyncEngine:
         return create_async_engine(
-            "postgresql+asyncpg://", async_creator=self._connect, pool_size=connections, max_overflow=0, **options
+            "postgresql+asyncpg://",
+            async_creator=self._connect,
+            pool_size=connections,
+            max_overflow=0,
+            hide_parameters=True,  # an exception is logged, and they are addresses and what was said
+            **options,
         )
 
     async def _connect(self) -> Any:
@@ -115,7 +120,7 @@ class PostgresStore(Store):
             if _is_lost(error) or not isinstance(error, Exception):
                 await self._drop()
             if _is_lost(error):
-                raise ConnectionLost(str(error)) from error
+                raise ConnectionLost(type(getattr(error, "orig", error)).__name__) from error
             raise
 
     async def _drop(self) -> None:

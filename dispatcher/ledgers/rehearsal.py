@@ -223,5 +223,8 @@ class Rehearsal(Ledger):
     def still_for_s(self) -> float:
         return self._real.still_for_s()
 
+    def away_for_s(self) -> float:
+        return self._real.away_for_s()
+
     async def verify(self) -> Sequence[str]:
         return await self._real.verify()

@@ -224,5 +224,8 @@ class SqlLedger(Ledger):
     def still_for_s(self) -> float:
         return self._store.still_for_s()
 
+    def away_for_s(self) -> float:
+        return self._store.away_for_s()
+
     async def verify(self) -> Sequence[str]:
         return await self._store.read(audit.verify)

@@ -146,7 +146,10 @@ class SqliteStore(Store):
 
 def _engine(path: Path, begin: str) -> sa.Engine:
     engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)), connect_args={"check_same_thread": False}, pool_size=READERS
+        sa.URL.create("sqlite", database=str(path)),
+        connect_args={"check_same_thread": False},
+        pool_size=READERS,
+        hide_parameters=True,  # an exception is logged, and they are addresses and what was said
     )
 
     @sa.event.listens_for(engine, "connect")

@@ -86,6 +86,7 @@ class Store(ABC):
         self.commits = 0
         """Transactions since it was opened."""
         self._moved_at_s = clock.monotonic()
+        self._lost_at_s: float | None = None
         self._is_closed = False
 
     @abstractmethod
@@ -157,6 +158,11 @@ class Store(ABC):
     def still_for_s(self) -> float:
         return self.clock.monotonic() - self._moved_at_s
 
+    def away_for_s(self) -> float:
+        """As Ledger.away_for_s. The beat is what notices, where nobody else writes."""
+        lost_at_s = self._lost_at_s
+        return 0.0 if lost_at_s is None else self.clock.monotonic() - lost_at_s
+
     def shut(self) -> None:
         """Refuse what waits and what still comes."""
         self._is_closed = True
@@ -209,7 +215,9 @@ class Store(ABC):
                 await self.commit(partial(self._together, group=group, done=done))
             except ConnectionLost as lost:
                 log.warning("ledger.retrying", reason=str(lost))
+                self._lost_at_s = self.clock.monotonic()
                 await self.reconnect()
+                self._lost_at_s = None
                 if done.head in {None, self.head} or not await self._happened(done.head):
                     continue
             await self._follow(done)

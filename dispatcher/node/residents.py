@@ -97,7 +97,7 @@ async def residents_listener(
     async with AsyncExitStack() as stack:
         if doors or pages:
             host, port = host_and_port(site.residents.listen)
-            await stack.enter_async_context(listening(residents.application(routes, pages), host, port))
+            await stack.enter_async_context(listening(residents.application(routes, pages, path.ledger), host, port))
         if following:
             await stack.enter_async_context(following.open())
         if push:

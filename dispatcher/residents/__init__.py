@@ -21,6 +21,7 @@ from types import MappingProxyType
 from aiohttp import web
 
 from dispatcher.errors import StorageFull, Throttled
+from dispatcher.ledger import AWAY_S, Ledger
 from dispatcher.log import logger
 from dispatcher.residents.bulletin import serve
 
@@ -29,6 +30,8 @@ BODY_BYTES = 16_384
 BODY_S = 20.0
 """In which all of a form has to come, over the slowest line."""
 FULL_RETRY_S = 10
+AWAY: web.AppKey[Callable[[], float]] = web.AppKey("AWAY")
+"""For how long the ledger has been out of reach."""
 
 HEADERS: Mapping[str, str] = MappingProxyType(
     {
@@ -63,10 +66,16 @@ _TROUBLE = """<!doctype html>
 """
 
 
-def application(routes: Iterable[web.AbstractRouteDef], folder: Path | None) -> web.Application:
-    """The rooms' routes first, the site's files for all that no room knows; None: this node has no site."""
+def application(
+    routes: Iterable[web.AbstractRouteDef], folder: Path | None, ledger: Ledger | None = None
+) -> web.Application:
+    """The rooms' routes first, the site's files for all that no room knows; None: this node has no site.
+
+    `ledger`: what the rooms write to. While it is out of reach they say so, and the site stays as it is.
+    """
     # aiohttp refuses above its limit and not at it.
     residents = web.Application(client_max_size=BODY_BYTES + 1, middlewares=[_guarded])
+    residents[AWAY] = ledger.away_for_s if ledger else lambda: 0.0
     residents.add_routes(routes)
     if folder is not None:
         serve(folder, residents)
@@ -75,8 +84,11 @@ def application(routes: Iterable[web.AbstractRouteDef], folder: Path | None) -> 
 
 @web.middleware
 async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    response: web.StreamResponse
     try:
-        if await _came(request):
+        if _asks_the_ledger(request) and request.app[AWAY]() > AWAY_S:
+            response = _later()
+        elif await _came(request):
             response = await handler(request)
         else:
             response = trouble(
@@ -105,6 +117,10 @@ async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
     return response
+
+
+def _asks_the_ledger(request: web.Request) -> bool:
+    return request.method == "POST" or "token" in request.match_info
 
 
 async def _came(request: web.Request) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from dispatcher.errors import Finding, InvalidInput, Refused, Standby, StorageFull, TodokeError, Unauthenticated
-from dispatcher.ledger import Event
+from dispatcher.ledger import Event, require_reach
 from dispatcher.log import logger
 from dispatcher.staff.accounts.tokens import Bearer
 from dispatcher.staff.api import problems
@@ -105,6 +105,7 @@ class Door:
         return answer
 
     async def _bearer(self, request: web.Request, route: Route) -> Bearer:
+        require_reach(self._rooms.ledger)
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthenticated("鍵がありません。Authorization: Bearer … を付けてください (no token)")

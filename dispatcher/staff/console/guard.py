@@ -17,6 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from dispatcher.errors import Refused, Unauthenticated
+from dispatcher.ledger import require_reach
 from dispatcher.listening import is_loopback
 from dispatcher.staff.console.frame import render
 from dispatcher.staff.console.posted import Held, fields, is_local, limit_bytes
@@ -93,6 +94,8 @@ def _session(console: Console) -> Middleware:
                     + " (origin)"
                 )
         is_open = request.path.startswith(OPEN)
+        if not request.path.startswith("/static/"):
+            require_reach(console.path.ledger)
         try:
             # What a page asks by itself keeps nobody signed in.
             is_person = not (request.method == "GET" and wants_data(request))
