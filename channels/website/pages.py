@@ -187,6 +187,7 @@ def _frame(
         "root": root,
         "index": page_name(language),  # the same name in every folder
         "w": words(language),
+        "mark": mode.banner(language),  # with the space that some languages have behind it
         "banner": mode.banner(language).strip(),
         "city": city.names.get(language) or city.names.get(language.split("-", maxsplit=1)[0]) or city.names["ja"],
         "credits": city.credits,

@@ -19,13 +19,20 @@ from dispatcher.listening import listening
 from dispatcher.model.mode import Drill
 from tests.channels.website.town import OSAWADAI, OTHER, Town, town
 from tests.samples import evacuation_order, retraction
+from tests.servers.chromium import CHROMIUM
 from tests.servers.slow_line import slow_line
 
 NAMES = ("index.html", "easy.html", "en.html", "zh.html", "ko.html")
 ORDER = evacuation_order(Drill, sent=SystemClock().now().replace(microsecond=0))
 ALERT = f"alerts/{ORDER.identifier}"
+MONTH = f"history/{ORDER.sent:%Y-%m}"
 SOON_MS = 10_000
 SERVICE_WORKERS_PATIENCE_S = 5
+
+
+def pages_of(name: str) -> tuple[str, ...]:
+    """Every page there is in one language."""
+    return name, f"{MONTH}/{name}", f"shelters/{name}", f"{ALERT}/{name}"
 
 
 @pytest.fixture
@@ -37,7 +44,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Town]:
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         await browser.close()
 
@@ -62,7 +69,7 @@ async def test_every_page_is_for_everybody_in_five_languages_light_and_dark(plac
     # Light and dark differ in a style's variables alone, widths in one column's: each page is met in one of both.
     for number, (width, scheme) in enumerate(((390, "dark"), (1280, "light"))):
         async with page_of(chromium, width, color_scheme=scheme) as page:
-            for path in [p for n in NAMES for p in (n, f"shelters/{n}", f"{ALERT}/{n}")][number::2]:
+            for path in [p for at, n in enumerate(NAMES) for p in pages_of(n)[(at + number) % 2 :: 2]]:
                 await page.goto(f"{place.url}/{path}")
                 found = await Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]})
                 # axe-core 4 does not know this private tag of the language, which BCP 47 §2.2.7 allows.
@@ -76,7 +83,7 @@ async def test_every_page_is_for_everybody_in_five_languages_light_and_dark(plac
 async def test_every_first_page_is_small(place: Town):
     await place.publish(ORDER)
     for name in NAMES:
-        for path in (name, f"shelters/{name}", f"{ALERT}/{name}"):
+        for path in pages_of(name):
             assert len(gzip.compress((await place.text(path)).encode())) <= 14_000, path
 
 
