@@ -24,6 +24,7 @@ from dispatcher.clock import JST, Clock, ManualClock, SystemClock
 from dispatcher.errors import ConfigError, NotFound, StaleHash, Standby
 from dispatcher.ledger import Attempted, ChannelTally, Claim, Event, HeldBack, IssuedAlert, Ledger, NewDelivery
 from dispatcher.ledgers import open_ledger
+from dispatcher.ledgers.rehearsal import Rehearsal
 from dispatcher.model.audience import Destination
 from dispatcher.model.delivery import DeliveryState, Outcome, Priority, Receipt, Received, Told
 from dispatcher.model.mode import Drill, Live, Mode
@@ -194,6 +195,20 @@ class LedgerContract(ABC):
         assert len([e async for e in ledger.events()]) == 4
         with pytest.raises(NotFound):
             await ledger.read_record("area", "other")
+
+    async def test_records_are_read_a_page_at_a_time(self, ledger: Ledger) -> None:
+        """Two hundred thousand devices at once were most of a node's memory."""
+        for key in ("b", "d", "a", "c"):
+            await ledger.save_record("push", key, 0, {"is": key}, None)
+        await ledger.save_record("push", "c", 1, None, None)
+        rehearsed = Rehearsal(ledger)
+        await rehearsed.save_record("push", "bb", 0, {"is": "bb"}, None)
+        for each, all_of_it in ((ledger, ["a", "b", "d"]), (rehearsed, ["a", "b", "bb", "d"])):
+            found: list[str] = []
+            while page := await each.records("push", after=found[-1] if found else "", limit=2):
+                assert len(page) <= 2
+                found += [key for key, _, _ in page]
+            assert found == all_of_it
 
     async def test_a_record_that_is_taken_away_may_come_back_and_both_are_vouched_for(self, ledger: Ledger) -> None:
         await ledger.save_record("account", "a", 0, {"n": 1}, said("account.added", ""))
