@@ -36,7 +36,7 @@ class Happened:
 
 
 def happened(story: Sequence[Recorded], t: Words, title: Callable[[str], str]) -> list[Happened]:
-    """The lines of a story, in its order. `title` names a channel or a facility."""
+    """The lines of a story, in its order. `title` names a channel, a facility, a shelter."""
     lines: list[Happened] = []
     for one in story:
         line = _line(one, t, title)
@@ -282,6 +282,16 @@ _ADMINISTERED: Mapping[str, tuple[str, str]] = MappingProxyType(
         "duty.changed": ("当番の宛先を変えた", "duty list changed"),
         "maintenance.opened": ("保守時間を始めた", "maintenance opened"),
         "maintenance.closed": ("保守時間を終えた", "maintenance closed"),
+        "token.retiring": ("鍵を新しいものに替え始めた", "a token is being replaced"),
+        "token.replaced": ("鍵を新しいものに替えた", "a token was replaced"),
+        "template.kept": ("認めたひな形の文を控えた", "kept the text of a template"),
+        "draft.declared": ("ファイルのとおりに下書きを書いた", "a draft was declared in a file"),
+        "ledger.restored": ("控えから戻した", "restored from a backup"),
+        "factor.used": ("二つ目の確認をした", "gave a second factor"),
+        "page.owed": ("当番に知らせることがある", "the duty list is to be told"),
+        "page.told": ("当番に知らせた", "the duty list was told"),
+        "alarm.silenced": ("警報の音を止めた", "silenced the alarm"),
+        "intake.forgotten": ("古い電文の控えを消した", "forgot an old telegram"),
     }
 )
 """What was done about people, keys and the node: named by whom it is about."""

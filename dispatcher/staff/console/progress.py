@@ -116,8 +116,8 @@ async def _show(
     shows_all = asked.get("all") == "1"
     until = then.at if then is not None and not then.is_now else None
     story = await console.desk.timeline(by, chosen or None, until, LOOKED_AT)
-    facilities = console.desk.facility_names()
-    told = happened(story, t, lambda name: facilities.get(name) or t(*console.titles(name)))
+    places = {one.code: one.name for one in console.path.city.facilities} | dict(console.desk.facility_names())
+    told = happened(story, t, lambda name: places.get(name) or t(*console.titles(name)))
     lines = [line for line in told if shows_all or line.name not in MACHINE]
     reports = await console.desk.reports(by)
     return await render(

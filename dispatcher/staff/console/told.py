@@ -6,6 +6,7 @@ Source: design.md §8 "Privacy"; dispatcher/staff/boards.py keeps the rest of th
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dispatcher.model.shelter import STATE_WORDS, ShelterState
 from dispatcher.staff.console.words import Words
 from dispatcher.staff.lookups import WHY, Why
 
@@ -36,6 +37,12 @@ _LISTS: Mapping[str, tuple[str, str]] = {
 def _list(facts: Facts, t: Words) -> str:
     name = str(facts.get("list", ""))
     return t(*_LISTS.get(name, (name, name)))
+
+
+def _shelter(facts: Facts, t: Words, title: Callable[[str], str]) -> str:
+    name, state = title(str(facts.get("shelter", ""))), str(facts.get("state", ""))
+    word = STATE_WORDS[ShelterState(state)] if state in set(ShelterState) else state
+    return t(f"{name}は{word}", f"{name} is {state}")
 
 
 RESIDENTS: Mapping[str, Telling] = {
@@ -84,6 +91,19 @@ RESIDENTS: Mapping[str, Telling] = {
         f"住民の一覧を見た：{_list(f, t)}", f"looked at a list of residents: {_list(f, t)}"
     ),
     "look-up.capped": _always("1時間にさがせる回数を使いきった", "used up the hour's look-ups"),
+    "shelter.said": _shelter,
+    "shelter.door_opened": lambda f, t, title: t(
+        f"{title(str(f.get('shelter', '')))}の人にリンクを渡した",
+        f"gave the people at {title(str(f.get('shelter', '')))} a link",
+    ),
+    "mail.exported": lambda f, t, _: t(
+        f"登録メールの名簿を書き出した：{f.get('reason', '')}",
+        f"exported the list of registered mail: {f.get('reason', '')}",
+    ),
+    "mail.restored": lambda f, t, _: t(
+        f"登録メールの宛先を戻した：{f.get('reason', '')}",
+        f"restored an address of registered mail: {f.get('reason', '')}",
+    ),
     "roster.imported": _always("名簿を取り込んだ", "imported the roster"),
     "roster.written": _always("名簿を書きとめた", "the roster was written down"),
     "roster.released": lambda f, t, _: t(
