@@ -1,9 +1,8 @@
 """Who gets registered mail: the city's file, those who signed up themselves, and whoever left or gives mail back.
 
-Two databases in the channel's folder. `subscribers.db` is an index of the file, made anew when the file has changed; a file that
-no longer reads leaves the last good index in force. `register.db` is what people told us: their own entry goes before the file's
-line, whoever left stays out whatever the file says, and only their own link brings them back. So 100,000 people cost a lookup and
-no memory.
+Two databases in the channel's folder. `subscribers.db` is the index of the file (index.py). `register.db` is what people told us:
+their own entry goes before the file's line, whoever left stays out whatever the file says, and only their own link brings them
+back. So 100,000 people cost a lookup and no memory.
 
 Source: facts.md §Mail; RFC 8058 §3.2; issue "100,000 recipients stream with flat memory".
 """
@@ -17,21 +16,14 @@ from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 
-from channels.email_list.subscribers import BadSubscribers, Subscriber, read
+from channels.email_list.index import PEOPLE, TOKENS, Index, create, homes_of, row_of
+from channels.email_list.subscribers import Subscriber
 from channels.email_list.suspension import Fate, Given
 from dispatcher.errors import StorageFull
 from dispatcher.model.topic import Topic
 
-ROWS_AT_ONCE = 1_000
 PAGE = 1_000
 
-# In the order of addresses, so that all pages together cost one walk: by quarter, each page would sort the rest anew.
-_PEOPLE = """
-CREATE TABLE IF NOT EXISTS {0}subscriber (
-    address TEXT PRIMARY KEY, language TEXT NOT NULL, topics TEXT NOT NULL, token TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS {0}lives_in (address TEXT, quarter TEXT, PRIMARY KEY (address, quarter)) WITHOUT ROWID;
-"""
-_TOKENS = "CREATE INDEX IF NOT EXISTS {0}subscriber_token ON subscriber (token)"
 _OWN = """
 CREATE TABLE IF NOT EXISTS own.gone (address TEXT PRIMARY KEY, at TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS own.given_back (
@@ -61,13 +53,12 @@ class Register:
 
     def __init__(self, file: Path, folder: Path, token: Callable[[str], str], now: Callable[[], datetime]) -> None:
         """`token`: what a bounce about an address brings back."""
-        self._file = file
-        self._index = folder / "subscribers.db"
         self._own = folder / "register.db"
         self._before = folder / "unsubscribed.db"
         self._token = token
         self._now = now
         self._made_with = sha256(token("").encode()).hexdigest()
+        self._index = Index(file, folder / "subscribers.db", token, self._made_with)
         self._refreshing = Lock()
         self._is_ready = False
 
@@ -79,7 +70,7 @@ class Register:
             StorageFull: the disk took nothing.
         """
         with self._refreshing, self._room():
-            self._refresh()
+            self._index.refresh()
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -175,8 +166,8 @@ class Register:
                 self._forget(own, person.address)
                 own.execute("DELETE FROM own.gone WHERE address = ?", (person.address,))
                 own.execute("DELETE FROM own.given_back WHERE address = ?", (person.address,))
-                own.execute("INSERT INTO own.subscriber VALUES (?, ?, ?, ?)", self._row(person))
-                own.executemany("INSERT INTO own.lives_in VALUES (?, ?)", _homes(person))
+                own.execute("INSERT INTO own.subscriber VALUES (?, ?, ?, ?)", row_of(person, self._token))
+                own.executemany("INSERT INTO own.lives_in VALUES (?, ?)", homes_of(person))
 
     def leave(self, address: str) -> None:
         """For good, durable on return. Of who left the address alone is kept, to keep them out. The city's file is not touched.
@@ -218,67 +209,16 @@ class Register:
         wanted = "" if topic is Topic.EMERGENCY else topic.value
         return {"quarters": json.dumps(quarters), "topic": wanted, "now": self._now().isoformat()}
 
-    def _row(self, person: Subscriber) -> tuple[str, str, str, str]:
-        return person.address, person.language, " ".join(person.topics), self._token(person.address)
-
     @staticmethod
     def _forget(own: sqlite3.Connection, address: str) -> None:
         own.execute("DELETE FROM own.subscriber WHERE address = ?", (address,))
         own.execute("DELETE FROM own.lives_in WHERE address = ?", (address,))
 
-    def _refresh(self) -> None:
-        try:
-            about = self._file.stat()
-        except OSError as error:
-            raise BadSubscribers([f"{self._file}: {error.strerror}"]) from error
-        seen = f"{about.st_mtime_ns} {about.st_size} {about.st_ino} {self._made_with}"
-        if seen == self._seen():
-            return
-        draft = self._index.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        try:
-            with closing(sqlite3.connect(draft, isolation_level=None)) as index:
-                index.execute("PRAGMA journal_mode=OFF")
-                index.execute("BEGIN")
-                _create(index, _PEOPLE.format(""))
-                self._fill(index)
-                index.execute(_TOKENS.format(""))
-                index.execute("CREATE TABLE file (seen TEXT)")
-                index.execute("INSERT INTO file VALUES (?)", (seen,))
-                index.execute("COMMIT")
-            draft.replace(self._index)
-        finally:
-            draft.unlink(missing_ok=True)
-
-    def _fill(self, index: sqlite3.Connection) -> None:
-        people: list[Subscriber] = []
-
-        def write() -> None:
-            index.executemany("INSERT OR REPLACE INTO subscriber VALUES (?, ?, ?, ?)", map(self._row, people))
-            index.executemany("INSERT OR IGNORE INTO lives_in VALUES (?, ?)", [h for p in people for h in _homes(p)])
-            people.clear()
-
-        for person in read(self._file):
-            if not person.is_gone:
-                people.append(person)
-            if len(people) >= ROWS_AT_ONCE:
-                write()
-        write()
-
-    def _seen(self) -> str | None:
-        if not self._index.exists():
-            return None
-        try:
-            with closing(sqlite3.connect(self._index)) as index:
-                return str(index.execute("SELECT seen FROM file").fetchone()[0])
-        except (sqlite3.DatabaseError, TypeError):  # half a file of an older version: it is made anew
-            return None
-
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """To look: the index, and what people told us beside it."""
         self._ready()
-        with closing(sqlite3.connect(f"file:{self._index}?mode=ro", uri=True)) as opened:
+        with closing(sqlite3.connect(f"file:{self._index.path}?mode=ro", uri=True)) as opened:
             opened.execute("ATTACH ? AS own", (str(self._own),))
             yield opened
 
@@ -311,7 +251,7 @@ class Register:
             return
         with self._room(), closing(self._attached()) as own:
             own.execute("BEGIN IMMEDIATE")
-            _create(own, _PEOPLE.format("own.") + _OWN + _TOKENS.format("own."))
+            create(own, PEOPLE.format("own.") + _OWN + TOKENS.format("own."))
             if self._before.exists():  # of a version that kept no more than who left
                 before = sqlite3.connect(f"file:{self._before}?mode=ro", uri=True)
                 with closing(before):
@@ -335,12 +275,3 @@ def _entries(opened: sqlite3.Connection, of: str, addresses: Sequence[str]) -> l
         homes.setdefault(address, []).append(quarter)
     rows = opened.execute(f"SELECT address, language, topics FROM {of}.subscriber WHERE {_AMONG} ORDER BY 1", asked)  # noqa: S608 - constants alone
     return [Subscriber(a, tuple(homes.get(a, ())), language, tuple(topics.split())) for a, language, topics in rows]
-
-
-def _create(database: sqlite3.Connection, tables: str) -> None:
-    for statement in tables.split(";"):
-        database.execute(statement)
-
-
-def _homes(person: Subscriber) -> list[tuple[str, str]]:
-    return [(person.address, quarter) for quarter in dict.fromkeys(person.quarters)]
