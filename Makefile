@@ -6,7 +6,7 @@ BIN := .venv/bin
 ARGS ?=
 ROWS ?=
 RUN_DEBS := python3-venv fonts-noto-cjk
-DEV_DEBS := $(RUN_DEBS) systemd postgresql postfix nginx-light mosquitto mosquitto-clients tesseract-ocr tesseract-ocr-jpn libxml2-utils nftables iproute2 chromium
+DEV_DEBS := $(RUN_DEBS) systemd postgresql postfix nginx-light mosquitto mosquitto-clients tesseract-ocr tesseract-ocr-jpn libxml2-utils nftables iproute2 chromium-headless-shell
 # Told to keep nothing that it compiled, Python would compile this tree in every process that a test starts: a second each.
 unexport PYTHONDONTWRITEBYTECODE
 # What is said while installing goes to stderr: stdout belongs to the program (make run ARGS="-o json").

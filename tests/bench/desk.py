@@ -37,6 +37,7 @@ from drills.demo import ORDER
 from drills.staff import is_settled
 from drills.stage import Stage, stage
 from tests.bench.row import Row, within
+from tests.servers.chromium import CHROMIUM
 
 NAMES = ("preview", "board.event", "console", "board.4000")
 KEYSTROKES = 20
@@ -101,7 +102,7 @@ async def _room(folder: Path) -> AsyncIterator[_Room]:
         _, enrolled = await accounts.at_machine.found("職員0101", ["admin", "originator"], PASSWORD)
         order = await city.staff.order(ORDER)
         await city.staff.watch(order.identifier, is_settled)
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(FLAGS))
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         page = await browser.new_page(viewport={"width": 1280, "height": 900})
         url = f"http://{city.site.control.listen}"
         await page.goto(f"{url}/signin")

@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.city import City
 from tests.browser.officer import HEIGHT, NARROW, PATIENCE_MS, Officer, officer
+from tests.servers.chromium import CHROMIUM
 
-CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
     "--no-sandbox",  # containers offer no user namespaces; it loads our own pages from loopback only
     "--disable-gpu",

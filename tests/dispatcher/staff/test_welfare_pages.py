@@ -14,6 +14,7 @@ from dispatcher.model.campaign import Answer
 from dispatcher.staff.asking import Went
 from dispatcher.staff.cases import Said
 from dispatcher.tracking.answering import Reported
+from tests.servers.chromium import CHROMIUM
 from tests.servers.console import APPROVER, PASSWORD, WRITER, console
 from tests.servers.residents import ALSO, HIDDEN, QUARTERS, WELFARE, residents
 
@@ -67,7 +68,7 @@ async def night(tmp_path_factory):
         await city.loop.answering.report(reported)
         went: Went = await desk.ask(await room.person(APPROVER), about="", quarters=QUARTERS, kind="watch")
         async with async_playwright() as drives:
-            browser = await drives.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+            browser = await drives.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             who = {"person": city.ids["住民0004"], "silent": city.ids["住民0009"]}
             names = {"campaign": campaign, "alert": alert, **who}
             yield room, browser, names
