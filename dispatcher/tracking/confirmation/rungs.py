@@ -40,12 +40,16 @@ class Rungs(Generic[M]):
     ladders: Mapping[str, Ladder]
 
     async def climb(self, campaign: Campaign, body: Round, keys: Keys, number: int, name: str, rung: int) -> None:
-        """All who are silent in this round and below this rung of this ladder."""
-        wanted = Wanted(progress=SILENT, ladder=name, round=number, below_rung=rung)
-        async for some in parts(self.ledger.campaigns.each(campaign.id, wanted)):
-            busy = await self.busy(body, keys)
-            if still := [row for row in some if row.codes.quarter not in busy]:
-                await self.up(campaign, body, keys, name, number, rung, still)
+        """All who are silent in this round and below this rung of this ladder.
+
+        By way of every rung before it: after an outage several timers are due, and the last of them may come first.
+        """
+        for step in range(1, rung + 1):
+            wanted = Wanted(progress=SILENT, ladder=name, round=number, below_rung=step)
+            async for some in parts(self.ledger.campaigns.each(campaign.id, wanted)):
+                busy = await self.busy(body, keys)
+                if still := [row for row in some if row.codes.quarter not in busy]:
+                    await self.up(campaign, body, keys, name, number, step, still)
 
     async def busy(self, body: Round, keys: Keys) -> set[str]:
         """Codes of quarters where the daily touch pauses, because people there are asked whether they are safe."""

@@ -17,6 +17,7 @@ from dispatcher.model.question import Heard
 from dispatcher.model.report import Reported
 from dispatcher.tracking.caring import Wish
 from dispatcher.tracking.confirmation.keys import KeyRing
+from dispatcher.tracking.confirmation.round import Round
 from tests.contracts.ledger_contract import until
 from tests.servers.asking import SECRET, Asks, asking, case, mails
 
@@ -157,6 +158,20 @@ async def test_after_a_halt_everybody_gets_one_question_the_newest(loop, world):
         said = {mail.recipients[0]: text_of(mail) for mail in world.mails}
         assert len(world.mails) == len(said) == 5
         assert {to for to, text in said.items() if "再送" in text} == {"p0001@example.jp", *own}
+
+
+async def test_a_timer_that_overtakes_others_leaves_nobody_unasked(loop, world):
+    async with loop(case(1)) as asks:
+        await asks.gates.close("*", "職員A", "入れかえ")
+        campaign = await asks.start()
+        await enrolled(asks, campaign, 1)
+        kept = await asks.ledger.campaigns.get(campaign)
+        keys = KeyRing(SECRET).of(kept)
+        await asks.confirmation._asking.rungs.climb(kept, Round.of(kept), keys, 1, "default", 3)
+        await asks.gates.open("*", "職員A")
+        await until(lambda: len(world.mails) == 2)
+        assert "再送" in text_of(mails_to(world, "p0001@example.jp")[0])
+        assert mails_to(world, "p0001-relative@example.jp")
 
 
 async def test_a_relative_is_asked_whether_they_know_and_is_told_nothing_of_how_anybody_is(loop, world):
