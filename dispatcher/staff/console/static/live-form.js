@@ -17,6 +17,8 @@
     // First, while all of the answer is still in one piece.
     follow(fresh);
     for (const piece of fresh.querySelectorAll("[data-swap]")) {
+      // A page within the page costs a browser as much as all the rest: the one before last is not opened.
+      if (isBehind && piece.querySelector("iframe")) continue;
       const old = document.getElementById(piece.id);
       if (!old || old.outerHTML === piece.outerHTML || old.contains(document.activeElement) && old !== document.activeElement && old.querySelector("input,textarea,select")) continue;
       const open = [...old.querySelectorAll("details[open][id]")].map((d) => d.id);
