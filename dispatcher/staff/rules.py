@@ -1,22 +1,19 @@
 """Who may do what, as one table: (state, act, role, mode) → allowed, or refused with the reason.
 
-The desk asks this table and nothing else; RULES.md is printed from it and the tests walk through every cell of it, so a rule that
-stands here is told, tested and kept. What depends on the person (who submitted, who returned) and on the moment (a fresh second
-factor) stands beside the table as `Need`.
-
-    python -m dispatcher.staff.rules > dispatcher/staff/RULES.md
+The desk asks this table and nothing else; RULES.md is printed from it (rulebook.py) and the tests walk through every cell of it,
+so a rule that stands here is told, tested and kept. What depends on the person (who submitted, who returned) and on the moment (a
+fresh second factor) stands beside the table as `Need`.
 
 Source: design.md §3 "Draft states", §9.
 """
 
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
 from dispatcher.model.draft import Draft, State
-from dispatcher.model.mode import MODES, Mode
+from dispatcher.model.mode import Mode
 from dispatcher.staff.sessions import is_same
 
 
@@ -182,7 +179,7 @@ class Rule:
 
 
 _WRITE = Rule(_WRITERS | {_R.INTAKE})
-_ANYTIME: Mapping[Act, Rule] = {
+ANYTIME: Mapping[Act, Rule] = {
     _A.LOOK: Rule(_EVERYBODY),
     _A.WRITE: _WRITE,
     _A.REPORT: Rule(_EVERYBODY - {_R.VIEWER}),
@@ -238,7 +235,7 @@ TABLE: Mapping[tuple[State, Act], Rule] = MappingProxyType(
 
 def refusal(state: State | None, act: Act, role: Role, mode: type[Mode]) -> str:
     """Why this cell is refused, Japanese with the English beside it; "" if it is allowed, as far as its needs hold."""
-    rule = _ANYTIME.get(act) or (TABLE.get((state, act)) if state is not None else None)
+    rule = ANYTIME.get(act) or (TABLE.get((state, act)) if state is not None else None)
     if rule is None:
         where = STATE_WORDS[state] if state is not None else "この対象"
         return f"{where}では{WORDS[act][0]}できません (not possible: {state} · {act})"
@@ -277,7 +274,7 @@ def allowed(
         return f"{name} には役割がありません (no role)"
     if all(reasons):
         return reasons[0]
-    rule = _ANYTIME.get(act) or (TABLE.get((state, act)) if state is not None else None)
+    rule = ANYTIME.get(act) or (TABLE.get((state, act)) if state is not None else None)
     assert rule is not None
     if draft is not None:
         if Need.ANOTHER in rule.needs and (is_same(name, draft.submitted_by) or is_same(name, draft.broken_glass_by)):
@@ -287,46 +284,3 @@ def allowed(
         if Need.BROKEN_GLASS in rule.needs and (draft.broken_glass_by is None or draft.confirmed_by is not None):
             return "事後承認を待っていません (does not wait for a confirmation)"
     return ""
-
-
-_RESIDENTS = """\
-## 住民のこと (what concerns residents)
-
-- 安否の質問は住民に届きます。発表中の情報の区域の中なら、その情報を二人で承認したときに認めたものとして一人で始められます。
-  それ以外（見守り、発表のない区域）は、尋ねた人とは別の承認者がうなずくまで出ません。
-  (A question about a live alert, within its quarters, was authorised with it; any other waits for a second person.)
-- 住民を名前で見られるのは「福祉」だけです。さがすには理由がいり、理由と件数が経過に残り、1時間の回数に限りがあります。
-  (Only the role welfare sees residents by name; a search needs a reason, is written down, and is capped.)
-- 「福祉」のほかには、5人未満の数を「5未満」と出します。合計は見える数だけから作るので、引き算で元の数は出ません。
-  (Others see counts under 5 as "under 5"; sums are made of what is shown, so that nothing can be subtracted out of them.)
-- 閲覧制限の人は、ほかのどの決まりより先に隠します。「福祉」にも、封の名簿でだけ見えます。尋ねること、訪ねることは同じです。
-  (閲覧制限 beats every other rule: such a person stands on the sealed list alone, and is asked and visited like anybody.)
-- 名簿の取込みは「福祉」の一人で、試しに出た指紋を添えて行います。同意なしの提供（災対法49条の11第3項）は二人で、期限つきです。
-  (The roster is imported by one, bound to the digest of the dry run; release without consent takes two people and expires.)
-"""
-
-
-def markdown() -> Iterator[str]:
-    """The table for people, line by line."""
-    yield "# だれが何をできるか (who may do what)"
-    yield ""
-    yield "この表は `python -m dispatcher.staff.rules` が書きます。○ できる · 訓 訓練の節点でだけ · 空白 できない"
-    yield "(printed from dispatcher/staff/rules.py; ○ allowed, 訓 on a drill node only, empty refused)"
-    yield ""
-    yield "| 状態 (state) | 行為 (act) | " + " | ".join(Role) + " | 条件 (needs) |"
-    yield "|" + "---|" * (len(Role) + 3)
-    cells: list[tuple[State | None, Act, Rule]] = [(None, act, rule) for act, rule in _ANYTIME.items()]
-    cells += [(state, act, rule) for (state, act), rule in TABLE.items()]
-    for state, act, rule in cells:
-        name = f"{STATE_WORDS[state]} {state}" if state is not None else "いつでも"
-        marks = []
-        for role in Role:
-            live, drill = (refusal(state, act, role, mode) for mode in MODES.values())
-            marks.append("" if drill else "訓" if live else "○")
-        yield f"| {name} | {WORDS[act][0]} {act} | " + " | ".join(marks) + f" | {', '.join(rule.needs)} |"
-    yield ""
-    yield from _RESIDENTS.splitlines()
-
-
-if __name__ == "__main__":
-    sys.stdout.write("\n".join(markdown()) + "\n")

@@ -8,7 +8,7 @@ import pytest
 from dispatcher.errors import Refused
 from dispatcher.model.draft import State, Verb
 from dispatcher.model.mode import MODES
-from dispatcher.staff import rules
+from dispatcher.staff import rulebook, rules
 from dispatcher.staff.rules import TABLE, Act, Need, Role, refusal
 from dispatcher.staff.sessions import Person
 from dispatcher.steps.accept import Typed
@@ -140,7 +140,9 @@ async def test_somebody_with_two_roles_may_do_what_either_may(tmp_path: Path):
 
 def test_the_page_of_rules_is_the_table():
     page = (Path(rules.__file__).parent / "RULES.md").read_text("utf-8")
-    assert page == "\n".join(rules.markdown()) + "\n", "python -m dispatcher.staff.rules > dispatcher/staff/RULES.md"
+    assert page == "\n".join(rulebook.markdown()) + "\n", (
+        "python -m dispatcher.staff.rulebook > dispatcher/staff/RULES.md"
+    )
 
 
 def test_nobody_of_an_unknown_role_and_nobody_without_one_may_do_anything():
