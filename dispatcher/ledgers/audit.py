@@ -23,6 +23,7 @@ from dispatcher.ledgers.alerts import ALERT, DELIVERY, MOVES
 from dispatcher.ledgers.answers import OUTCOME, RECEIPT, TAKEN
 from dispatcher.ledgers.chain import GENESIS, digest, hash_of, sha256
 from dispatcher.ledgers.schema import (
+    COUNTS,
     alerts,
     campaigns,
     chains,
@@ -34,7 +35,6 @@ from dispatcher.ledgers.schema import (
     records,
     tallies,
 )
-from dispatcher.ledgers.transaction import COUNTS
 from dispatcher.model.delivery import OPEN, DeliveryState, Outcome, Receipt
 
 Place = tuple[str, int]

@@ -12,8 +12,18 @@ import sqlalchemy as sa
 
 from dispatcher.ledger import Figures
 from dispatcher.ledgers.dialect import Postgres, Sqlite
-from dispatcher.ledgers.schema import alerts, asked, campaigns, chains, deliveries, is_ready, nodes, records, tallies
-from dispatcher.ledgers.transaction import COUNTS
+from dispatcher.ledgers.schema import (
+    COUNTS,
+    alerts,
+    asked,
+    campaigns,
+    chains,
+    deliveries,
+    is_ready,
+    nodes,
+    records,
+    tallies,
+)
 from dispatcher.model.delivery import DeliveryState
 
 

@@ -17,6 +17,7 @@ from dispatcher.clock import JST
 from dispatcher.errors import NotFound
 from dispatcher.ledger import ChannelTally, DestinationStatus, Event, IssuedAlert, Recorded
 from dispatcher.ledgers.schema import (
+    COUNTS,
     alerts,
     among,
     deliveries,
@@ -29,7 +30,6 @@ from dispatcher.ledgers.schema import (
     receipts,
     tallies,
 )
-from dispatcher.ledgers.transaction import COUNTS
 from dispatcher.model.delivery import DeliveryState, Outcome, Priority
 
 PAGE = 500

@@ -181,28 +181,27 @@ receipts = sa.Table(
     sqlite_with_rowid=False,
 )
 
+COUNTS = (
+    "destinations",
+    "taken",
+    "refused",
+    "expired",
+    "superseded",
+    "delivered",
+    "displayed",
+    "acknowledged",
+    "bounced",
+)
+"""Of destinations, what a tally adds up."""
+
 tallies = sa.Table(
     "tallies",
     metadata,
     sa.Column("identifier", sa.Text, primary_key=True),
     sa.Column("channel", sa.Text, primary_key=True),
-    sa.Column(
-        "node", sa.Text, primary_key=True
-    ),  # each node adds up in a row of its own, so that none waits for another
-    *(
-        sa.Column(count, sa.BigInteger, nullable=False, server_default="0")
-        for count in (
-            "destinations",
-            "taken",
-            "refused",
-            "expired",
-            "superseded",
-            "delivered",
-            "displayed",
-            "acknowledged",
-            "bounced",
-        )
-    ),
+    # Each node adds up in a row of its own, so that none waits for another.
+    sa.Column("node", sa.Text, primary_key=True),
+    *(sa.Column(count, sa.BigInteger, nullable=False, server_default="0") for count in COUNTS),
     sa.Column("first_taken_at", Moment),
     sa.Column("last_taken_at", Moment),
     sa.Column("last_words", sa.Text, nullable=False, server_default=""),

@@ -17,19 +17,8 @@ import sqlalchemy as sa
 from dispatcher.ledger import Event
 from dispatcher.ledgers.chain import Head
 from dispatcher.ledgers.dialect import Dialect, Row
-from dispatcher.ledgers.schema import chains, events, tallies
+from dispatcher.ledgers.schema import COUNTS, chains, events, tallies
 
-COUNTS = (
-    "destinations",
-    "taken",
-    "refused",
-    "expired",
-    "superseded",
-    "delivered",
-    "displayed",
-    "acknowledged",
-    "bounced",
-)
 _MOMENTS = {"first_taken_at": None, "last_taken_at": None, "last_words": "", "last_words_at": None}
 
 
