@@ -129,18 +129,27 @@ async def asking(
 async def main(folder: Path, dsn: str, node: str) -> None:
     to_stderr(logging.ERROR)
     told = json.loads((folder / "asking.json").read_text())
-    # Of the node that was killed nobody unlinked the listener, so each start has a port of its own.
-    told["channels"]["email_list"]["listen"] = f"127.0.0.1:{free_port()}"
+    # Several may run at once, and of one that was killed nobody unlinked the listener: each start has ports of its own.
+    mail = told["channels"]["email_list"]
+    for block in (mail, mail["incoming"]):
+        block["listen"] = f"127.0.0.1:{free_port()}"
     cases = [case(n) for n in range(told["people"])]
     async with asking(folder, told["channels"], cases, dsn=dsn, node=node, policies=quick(told["step_s"])) as city:
         campaigns = await city.confirmation.campaigns()
         campaign = campaigns[0].id if campaigns else await city.start()
         print(campaign, flush=True)
-        # A line in, a token and what is said by it; a line out, once that is durable.
+        # A line in, a token and what is said by it, or what staff do; a line out, once that is durable.
         while line := await asyncio.to_thread(sys.stdin.readline):
-            token, answer = line.split()
-            page = await city.confirmation.answering.answer(token, Answer(answer), {}, "website")
-            print("kept" if page else "unknown", flush=True)
+            match line.split():
+                case ["close"]:
+                    await city.confirmation.close("職員A", campaign)
+                    print("closed", flush=True)
+                case ["destroy"]:
+                    await city.confirmation.destroy(campaign)
+                    print("destroyed", flush=True)
+                case [token, answer]:
+                    page = await city.confirmation.answering.answer(token, Answer(answer), {}, "website")
+                    print("kept" if page else "unknown", flush=True)
 
 
 if __name__ == "__main__":

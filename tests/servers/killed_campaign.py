@@ -62,42 +62,46 @@ class Survived:
 async def survive(folder: Path, world: World, *, people: int, kills: int, seed: int) -> Survived:
     """Kill it so often, let it end, and look."""
     chance = random.Random(seed)
-    settings = {**world.settings(), "connections": CONNECTIONS}
-    described = {"channels": {"email_list": settings}, "people": people, "step_s": STEP_S}
-    (folder / "asking.json").write_text(json.dumps(described))
+    describe(folder, world, people=people, step_s=STEP_S)
     dsn = f"sqlite:///{folder / 'todoke.db'}"
     kept: dict[str, Answer] = {}
     for _ in range(kills):
-        async with _node(folder, dsn) as (process, _):
+        async with node(folder, dsn) as (process, _):
             await REAL.sleep(chance.uniform(SOONEST_S, LATEST_S))
-            await _answer_some(process, world, kept, chance)
+            await answer_some(process, world, kept, chance)
             process.kill()
-    async with _node(folder, dsn) as (process, campaign):
+    async with node(folder, dsn) as (process, campaign):
         async with asyncio.timeout(WITHIN_S):
             await _all_climbed(folder / "todoke.db", campaign, people)
-        await _answer_some(process, world, kept, chance)
+        await answer_some(process, world, kept, chance)
     lost = 0
     async with open_ledger(dsn, mode=Drill, node="after", clock=REAL) as ledger:
         complaints = len(await ledger.verify())
         keys = KeyRing(SECRET).of(await ledger.campaigns.get(campaign))
         for token, said in kept.items():
-            lost += not await _is_kept(ledger, keys, token, said)
+            lost += not await is_kept(ledger, keys, token, said)
         rows = [row async for row in ledger.campaigns.each(campaign)]
-    sent = Counter(email.message_from_bytes(mail.data)["Message-ID"] for mail in world.mails)
-    questions = Counter(address for address, _ in {(m.recipients[0], _id(m.data)) for m in world.mails})
+    repeats, most_questions = counted(world)
     return Survived(
         people=len(rows),
         kept=len(kept),
         answers_lost=lost,
         timers_lost=sum(row.is_silent and row.rung < LAST_RUNG for row in rows),
-        repeats=sum(sent.values()) - len(sent),
+        repeats=repeats,
         window=kills * GROUP * CONNECTIONS,
-        most_questions=max(questions.values()),
+        most_questions=most_questions,
         complaints=complaints,
     )
 
 
-async def _is_kept(ledger: Ledger, keys: Keys, token: str, said: Answer) -> bool:
+def describe(folder: Path, world: World, *, people: int, step_s: float) -> None:
+    """What the processes are to be, written down for them."""
+    settings = {**world.settings(), "connections": CONNECTIONS}
+    described = {"channels": {"email_list": settings}, "people": people, "step_s": step_s}
+    (folder / "asking.json").write_text(json.dumps(described))
+
+
+async def is_kept(ledger: Ledger, keys: Keys, token: str, said: Answer) -> bool:
     """Whether it stands among what was heard of this person by this link; a relative's word beside their own changes no standing."""
     found = await ledger.campaigns.by_token(hashed(token))
     if found is None:
@@ -108,11 +112,18 @@ async def _is_kept(ledger: Ledger, keys: Keys, token: str, said: Answer) -> bool
     return any((one.answer, one.source) == (said, source) for one in heard)
 
 
+def counted(world: World) -> tuple[int, int]:
+    """Mails sent a second time with the same Message-ID, and the most questions to one address, those apart."""
+    sent = Counter(_id(mail.data) for mail in world.mails)
+    questions = Counter(address for address, _ in {(m.recipients[0], _id(m.data)) for m in world.mails})
+    return sum(sent.values()) - len(sent), max(questions.values())
+
+
 def _id(data: bytes) -> str:
     return str(email.message_from_bytes(data)["Message-ID"])
 
 
-async def _answer_some(
+async def answer_some(
     process: asyncio.subprocess.Process, world: World, kept: dict[str, Answer], chance: random.Random
 ) -> None:
     """A few who have their mail answer; what is thanked for is remembered."""
@@ -141,10 +152,10 @@ async def _all_climbed(path: Path, campaign: str, people: int) -> None:
 
 
 @asynccontextmanager
-async def _node(folder: Path, dsn: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def node(folder: Path, dsn: str, name: str = "asking") -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """The process, and the campaign that it runs."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.servers.asking", str(folder), dsn, "asking"),
+        *(sys.executable, "-m", "tests.servers.asking", str(folder), dsn, name),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
