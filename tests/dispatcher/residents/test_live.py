@@ -48,8 +48,8 @@ async def test_one_address_has_many_pages_and_leaves_room_for_others(site):
         assert "混み合っています" in await refused.text()
         assert (following.readers, following.refused) == (4, 3)
         assert [(await reading(open_pages, session, it)).status for it in (V6, V6, SAME_V6, V6)] == [200, 200, 200, 429]
-    await following.tell(b":\n\n")
     while following.readers:
+        await following.tell(b":\n\n")
         await CLOCK.sleep(0.01)
     async with AsyncExitStack() as open_pages:
         assert (await reading(open_pages, session, PEST)).status == 200
