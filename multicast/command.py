@@ -23,7 +23,6 @@ from multicast.forwarding import Forwarder
 from multicast.key_files import BadKey
 from multicast.keys import CERTIFICATE_DAYS, STATUSES, RootKey, SenderKey, load_root, load_trust
 from multicast.monitor import REPORT_EVERY_S, Monitor
-from multicast.packet import Malformed, is_signed_by, key_id, read
 from multicast.phones import Phones, Post, serving
 from multicast.reassembly import Reassembly
 from multicast.sealing import AnswerKey, load_sealer
@@ -309,52 +308,27 @@ async def _stand(args: argparse.Namespace, watching: Monitor) -> None:
 
 
 def _dissect(args: argparse.Namespace) -> int:
-    from multicast import capture  # noqa: PLC0415 - scapy takes a second to load, and nobody else here needs it
+    # Scapy takes a second to load, and nobody else here needs it.
+    from multicast.capture import BadCapture  # noqa: PLC0415 - as said
+    from multicast.dissecting import dissected, line_of  # noqa: PLC0415 - as said
 
     trust = load_trust(args.trust) if args.trust else None
     counts: Counter[str] = Counter()
     packets = []
     try:
-        for captured in capture.read_pcap(args.file):
-            if captured.port != args.port:
-                continue
-            said = capture.describe(captured.payload)
-            said["signed"] = _signed(captured.payload, captured.at_s, trust)
-            counts[said["signed"]] += 1
-            line = {"at_s": captured.at_s, "source": captured.source, "group": captured.group, **said}
+        for packet in dissected(args.file, args.port, trust):
+            counts[packet["signed"]] += 1
             if args.output == "json":
-                packets.append(line)
+                packets.append(packet)
             else:
-                sys.stdout.write(_packet_line(line) + "\n")
-    except capture.BadCapture as error:
+                sys.stdout.write(line_of(packet) + "\n")
+    except BadCapture as error:
         return _fail(str(error))
     if args.output == "json":
         sys.stdout.write(json.dumps({"packets": packets, "counts": counts}, ensure_ascii=False) + "\n")
     else:
         sys.stdout.write(", ".join(f"{n} {word}" for word, n in counts.items()) + "\n")
     return DONE
-
-
-def _signed(datagram: bytes, at_s: float, trust: Any) -> str:
-    try:
-        said = read(datagram)
-    except Malformed:
-        return "foreign"
-    name = key_id(datagram, said)
-    if name is None:
-        return "unsigned"
-    if trust is None:
-        return "signed"
-    sender = trust.sender(name, at_s) or (said.certificate and trust.admit(said.certificate, at_s))
-    return "verified" if sender and is_signed_by(datagram, said, sender.verify) else "unverified"
-
-
-def _packet_line(line: dict[str, Any]) -> str:
-    head = f"{line['at_s']:.6f} {line['source']} > {line['group']}"
-    if "error" in line:
-        return f"{head}: {line['error']}"
-    names = ", ".join(extension["name"] for extension in line["extensions"])
-    return f"{head}: TSI {line['tsi']} TOI {line['toi']} symbol {line['sbn']}/{line['esi']} [{names}] {line['signed']}"
 
 
 def _result(args: argparse.Namespace, values: dict[str, Any], text: str) -> None:
