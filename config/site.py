@@ -160,7 +160,7 @@ class Push:
     """
 
     key: Secret
-    """The city's own VAPID key, a PEM; every device is bound to it, so it is never changed alone."""
+    """The city's own VAPID key, a PEM; every device is bound to it and sealed with it, so it is never changed alone."""
     contact: str
     """Whom a push service writes to: mailto: or https:."""
 

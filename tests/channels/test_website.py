@@ -13,6 +13,7 @@ import pytest
 
 from channels.website import Kind, Settings, Website
 from channels.website.entry import Entry, chains, file_name
+from config.words import language_of
 from dispatcher import cap
 from dispatcher.clock import ManualClock, SystemClock
 from dispatcher.errors import InvalidInput
@@ -85,6 +86,15 @@ async def test_every_link_on_every_page_leads_somewhere(rig):
                 # The doors to answer and to register at are rooms of the node's, not files.
                 if not link.startswith(("tel:", "data:")) and not link.partition("?")[0].endswith(("report", "mail")):
                     assert await rig.site.get(os.path.normpath(base + link))
+
+
+@pytest.mark.parametrize(("name", "language"), [("easy.html", "ja-x-easy"), ("en.html", "en"), ("ko.html", "ko")])
+async def test_the_doors_speak_the_language_of_the_page_that_led_to_them(rig, name, language):
+    await rig.publish(ORDER)
+    links = [(await rig.site.page(base + name)).links for base in ("", f"alerts/{ORDER.identifier}/")]
+    assert {f"report?lang={language}", f"mail?lang={language}"} <= set(links[0])
+    (report,) = [link for link in links[1] if link.startswith("../../report?lang=")]
+    assert language_of(report.partition("=")[2]) == language
 
 
 async def test_one_address_carries_an_alert_through_all_that_follows(rig):
