@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
@@ -34,7 +34,7 @@ class Officer:
     context: BrowserContext
     page: Page
     has_script: bool
-    complaints: list[str] = field(default_factory=list)
+    complaints: list[str]
     """What the browser itself said against our pages: errors of scripts, refusals of the content security policy."""
 
     # -- coming in ---------------------------------------------------------------------------------------------------
@@ -140,30 +140,34 @@ class Officer:
 
 
 @contextmanager
+def window(browser: Browser, beyond: str, **more: Any) -> Iterator[tuple[BrowserContext, list[str]]]:
+    """A browser with nothing of anybody's in it; at the end nothing may have been wrong with our pages.
+
+    `beyond`: how errors begin that are no fault of a page. The list is of all others.
+    """
+    context = browser.new_context(locale="ja-JP", timezone_id="Asia/Tokyo", **more)
+    context.set_default_timeout(PATIENCE_MS)
+    complaints: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error" and not re.match(beyond, message.text):
+            complaints.append(message.text)
+
+    context.on("console", hear)
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    try:
+        yield context, complaints
+    finally:
+        context.close()
+    assert not complaints, complaints
+
+
+@contextmanager
 def officer(
     city: City, browser: Browser, name: str, *, has_script: bool = True, width: int = WIDE, **more: Any
 ) -> Iterator[Officer]:
-    """A browser with nothing of anybody's in it; at the end nothing may have been wrong with our pages."""
-    context = browser.new_context(
-        locale="ja-JP",
-        timezone_id="Asia/Tokyo",
-        java_script_enabled=has_script,
-        viewport={"width": width, "height": HEIGHT},
-        **more,
-    )
-    context.set_default_timeout(PATIENCE_MS)
-    page = context.new_page()
-    somebody = Officer(city, name, context, page, has_script)
-
-    def hear(message: ConsoleMessage) -> None:
-        # That an answer was a refusal is what a test looks at itself.
-        if message.type == "error" and not message.text.startswith("Failed to load resource"):
-            somebody.complaints.append(message.text)
-
-    context.on("console", hear)
-    context.on("weberror", lambda error: somebody.complaints.append(str(error.error)))
-    try:
-        yield somebody
-    finally:
-        context.close()
-    assert not somebody.complaints, somebody.complaints
+    """Somebody before they have signed in, unless `more` brings their cookies."""
+    more |= {"java_script_enabled": has_script, "viewport": {"width": width, "height": HEIGHT}}
+    # That an answer was a refusal is what a test looks at itself.
+    with window(browser, "Failed to load resource", **more) as (context, complaints):
+        yield Officer(city, name, context, context.new_page(), has_script, complaints)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from dispatcher.clock import SystemClock
 from tests.browser.city import City
-from tests.browser.officer import HEIGHT, NARROW, PATIENCE_MS
+from tests.browser.officer import HEIGHT, NARROW, PATIENCE_MS, window
 from tests.servers.mailbox import text
 
 LOOK_EVERY_S = 0.05
@@ -30,7 +30,7 @@ class Resident:
     context: BrowserContext
     page: Page
     screens: Path
-    complaints: list[str] = field(default_factory=list)
+    complaints: list[str]
     """What the browser itself said against our pages."""
 
     def open(self, path: str) -> None:
@@ -68,27 +68,10 @@ class Resident:
 
 @contextmanager
 def resident(city: City, browser: Browser, address: str, screens: Path) -> Iterator[Resident]:
-    """A phone with nothing of anybody's in it; at the end nothing may have been wrong with our pages."""
-    context = browser.new_context(
-        locale="ja-JP", timezone_id="Asia/Tokyo", viewport={"width": NARROW, "height": HEIGHT}, has_touch=True
-    )
-    context.set_default_timeout(PATIENCE_MS)
-    somebody = Resident(city, address, context, context.new_page(), screens)
-
-    def hear(message: ConsoleMessage) -> None:
-        # That there is no connection is what one of the tests is about.
-        if message.type == "error" and not re.match(
-            "Failed to load resource|.*ERR_INTERNET_DISCONNECTED", message.text
-        ):
-            somebody.complaints.append(message.text)
-
-    context.on("console", hear)
-    context.on("weberror", lambda error: somebody.complaints.append(str(error.error)))
-    try:
-        yield somebody
-    finally:
-        context.close()
-    assert not somebody.complaints, somebody.complaints
+    # That there is no connection is what one of the tests is about.
+    beyond = "Failed to load resource|.*ERR_INTERNET_DISCONNECTED"
+    with window(browser, beyond, viewport={"width": NARROW, "height": HEIGHT}, has_touch=True) as (context, complaints):
+        yield Resident(city, address, context, context.new_page(), screens, complaints)
 
 
 def leads_with(where: Locator, words: str) -> None:
