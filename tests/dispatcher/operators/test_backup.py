@@ -307,16 +307,20 @@ def test_what_is_no_ledger_is_said_to_be_none(city_hall, tmp_path, capsys):
     assert not list(tmp_path.glob("backup*"))
 
 
-def test_with_a_full_disk_there_is_no_backup_and_no_half_of_one(quiet):
-    quiet.backup.unlink()
-    done = subprocess.run(
-        [sys.executable, "-m", "dispatcher", "backup", "--site", str(quiet.file), "--to", str(quiet.backup)],
+def on_a_full_disk(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "dispatcher", *map(str, words)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
     )
+
+
+def test_with_a_full_disk_there_is_no_backup_and_no_half_of_one(quiet):
+    quiet.backup.unlink()
+    done = on_a_full_disk("backup", "--site", quiet.file, "--to", quiet.backup)
     assert done.returncode in {1, 5}
     assert "Traceback" not in done.stderr
     assert done.stderr.strip()
@@ -325,14 +329,7 @@ def test_with_a_full_disk_there_is_no_backup_and_no_half_of_one(quiet):
 
 def test_with_a_full_disk_nothing_is_replaced_by_half_of_a_backup(quiet):
     before = everything_in(quiet.folder)
-    done = subprocess.run(
-        [sys.executable, "-m", "dispatcher", "restore", str(quiet.backup), "--site", str(quiet.file), "--replace"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
-    )
+    done = on_a_full_disk("restore", quiet.backup, "--site", quiet.file, "--replace")
     assert done.returncode in {1, 5}
     assert "Traceback" not in done.stderr
     assert everything_in(quiet.folder) == before
