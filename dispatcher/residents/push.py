@@ -211,13 +211,16 @@ class Push:
         if self._services.rests(service):
             message.later.append(key)
             return
-        heard = await self._sender.send(
-            device, _message(alert, device.language), ttl_s=self._ttl_s(alert), topic=_topic(alert), timeout_s=timeout_s
-        )
-        self._services.said(service, heard)
-        if heard is Heard.GONE:
-            await self._devices.forget(key)
-        elif heard is Heard.LATER:
+        say, ttl_s = _message(alert, device.language), self._ttl_s(alert)
+        try:
+            heard = await self._sender.send(device, say, ttl_s=ttl_s, topic=_topic(alert), timeout_s=timeout_s)
+            self._services.said(service, heard)
+            if heard is Heard.GONE:
+                await self._devices.forget(key)
+        except Exception as mistake:  # noqa: BLE001 - a stranger chose the address: one must not stop all the others
+            log.warning("push.failed", reason=type(mistake).__name__)
+            return
+        if heard is Heard.LATER:
             message.later.append(key)
 
     def _ttl_s(self, alert: Mapping[str, Any]) -> int:

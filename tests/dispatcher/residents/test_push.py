@@ -294,6 +294,23 @@ async def test_a_new_message_waits_for_no_service_that_does_not_answer(tmp_path:
         hanging.is_answering.set()
 
 
+async def test_an_address_that_is_none_stops_nobody_elses(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(push, "RETRY_S", (0.1,))
+    site = Site(tmp_path)
+    odd = ["a" * 70, "xn--", "-", "a.", "*", "a%2e", "xn--a-0000", "a_b"]
+    async with push_service() as service, node(tmp_path) as (url, session, ledger):
+        phone, subscription = service.phone()
+        for host in odd:
+            strange = service.phone()[1] | {"endpoint": f"https://{host}.invalid/x"}
+            assert await post(session, f"{url}/push/subscribe", strange) in {200, 422}
+        assert await post(session, f"{url}/push/subscribe", subscription) == 200
+        site.publish(ORDER)
+        await until(phone, 1)
+        async with asyncio.timeout(10):
+            while not (await ledger.read_record(TOLD, name(ORDER.identifier)))[1]["is_done"]:
+                await CLOCK.sleep(0.05)
+
+
 async def test_an_older_message_never_comes_after_the_one_that_replaced_it(tmp_path: Path, monkeypatch):
     """Its further tries would have put 避難指示 over 取消 on the device's screen."""
     monkeypatch.setattr(push, "RETRY_S", (1.5, 1.5))
