@@ -128,6 +128,30 @@ async def test_the_last_state_opens_without_a_connection_and_says_of_when_it_is(
         await expect(page.locator(".off")).to_contain_text("No connection")
 
 
+async def test_after_a_new_release_an_open_page_goes_on_and_opens_offline_as_the_new_one_says(
+    place: Town, chromium: Browser
+):
+    async with page_of(chromium) as page:
+        await page.goto(f"{place.url}/index.html")
+        await page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        await page.reload()
+        await page.wait_for_function("navigator.serviceWorker.controller !== null")
+        folder = place.channel._folder
+        for file, was, now in (
+            ("sw.js", '"site-1"', '"site-2"'),
+            ("live.js", '"use strict";', '"use strict"; window.isNew = true;'),
+        ):
+            folder.write_served(file, folder.read(file).replace(was.encode(), now.encode()))
+        await page.evaluate("navigator.serviceWorker.ready.then((registration) => registration.update())")
+        await page.wait_for_function("caches.keys().then((names) => names.join() === 'site-2')")
+        await page.goto(f"{place.url}/index.html")
+        assert await page.evaluate("window.isNew")
+        await page.context.set_offline(offline=True)
+        await page.goto(f"{place.url}/en.html")
+        await expect(page.locator(".off")).to_contain_text("No connection")
+        assert await page.evaluate("window.isNew")
+
+
 async def test_pages_that_belong_to_one_person_are_never_kept(place: Town, chromium: Browser):
     token = await place.shelters.open_door(OTHER, by="職員0001")
     async with page_of(chromium) as page:
