@@ -107,6 +107,9 @@ async def test_a_page_of_residents_is_for_everybody_and_light(night, name):
         await page.set_viewport_size({"width": width, "height": min(height, HIGHEST)})
         await page.screenshot(path=SCREENS / f"welfare-{name}-{width}.png")
         assert await page.evaluate("document.scrollingElement.scrollWidth") <= width
+        assert not await page.evaluate(
+            "[...document.querySelectorAll('main td')].some(e => e.scrollHeight > e.clientHeight + 2)"
+        )
     await page.goto(room.url + PAGES[name].format(**names) + "?lang=en")
     await see_no_violation(page)
     await page.context.close()
