@@ -128,7 +128,7 @@ class Asking(Generic[M]):
         if tried - {str(place)} <= set(await self.ledger.refused(campaign.id, sorted(tried))):
             later = (rung for rung in range(place.rung + 1, len(ladder.rungs)) if asked_on(ladder, rung, case.contacts))
             rung = next(later, len(ladder.rungs) - 1)
-            await self.rungs.up(campaign, body, keys, row.codes.ladder, place.round, rung, [row], is_lost=True)
+            await self.rungs.up(campaign, body, keys, row.codes.ladder, place.round, rung, {row.id: case}, is_lost=True)
 
 
 def _noting(refused: list[str]) -> Tell:

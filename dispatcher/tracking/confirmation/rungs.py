@@ -44,12 +44,14 @@ class Rungs(Generic[M]):
 
         By way of every rung before it: after an outage several timers are due, and the last of them may come first.
         """
-        for step in range(1, rung + 1):
-            wanted = Wanted(progress=SILENT, ladder=name, round=number, below_rung=step)
-            async for some in parts(self.ledger.campaigns.each(campaign.id, wanted)):
-                busy = await self.busy(body, keys)
-                if still := [row for row in some if row.codes.quarter not in busy]:
-                    await self.up(campaign, body, keys, name, number, step, still)
+        wanted = Wanted(progress=SILENT, ladder=name, round=number, below_rung=rung)
+        async for some in parts(self.ledger.campaigns.each(campaign.id, wanted)):
+            busy = await self.busy(body, keys)
+            still = [row for row in some if row.codes.quarter not in busy]
+            cases = {row.id: Case.read(keys.open(row.sealed, row.id)) for row in still}
+            for step in range(1, rung + 1):
+                below = {row.id: cases[row.id] for row in still if row.rung < step}
+                await self.up(campaign, body, keys, name, number, step, below)
 
     async def busy(self, body: Round, keys: Keys) -> set[str]:
         """Codes of quarters where the daily touch pauses, because people there are asked whether they are safe."""
@@ -67,7 +69,7 @@ class Rungs(Generic[M]):
         name: str,
         number: int,
         rung: int,
-        rows: Sequence[Asked],
+        cases: Mapping[str, Case],
         *,
         is_lost: bool = False,
     ) -> None:
@@ -75,7 +77,6 @@ class Rungs(Generic[M]):
         ladder = self.ladders[name]
         step = ladder.rungs[rung]
         is_last = rung == len(ladder.rungs) - 1
-        cases = {row.id: Case.read(keys.open(row.sealed, row.id)) for row in rows}
         places = {
             id_: [Place(id_, number, rung, i) for i in asked_on(ladder, rung, case.contacts)]
             for id_, case in cases.items()
