@@ -3,9 +3,9 @@
 A file that has lost a placeholder in one language would send people who read that language something else; so it is refused
 at load, with its line, and nothing starts.
 
-Source: design.md §7; 避難情報に関するガイドライン（内閣府、令和3年5月改定）. The levels and their names in zh and ko are the
-Cabinet Office's, as they stand at yiea.or.jp/chinese/news/chinese_news_14652 (2022) and in Fukuoka City's
-disasterinformationkr.html (2023); what one is to do is said in each language's own words (避难, 대피).
+Source: design.md §7; 避難情報に関するガイドライン（内閣府、令和3年5月改定）. The levels and their names in zh and ko are those that
+local bodies publish for residents, yiea.or.jp/chinese/news/chinese_news_14652 (2022) and Fukuoka City's
+disasterinformationkr.html (2023); the Cabinet Office's own table has not been compared. What one is to do is said in each language's own words (避难, 대피).
 """
 
 import hashlib
