@@ -5,7 +5,8 @@ at load, with its line, and nothing starts.
 
 Source: design.md §7; 避難情報に関するガイドライン（内閣府、令和3年5月改定）. The levels and their names in zh and ko are those that
 local bodies publish for residents, yiea.or.jp/chinese/news/chinese_news_14652 (2022) and Fukuoka City's
-disasterinformationkr.html (2023); the Cabinet Office's own table has not been compared. What one is to do is said in each language's own words (避难, 대피).
+disasterinformationkr.html (2023); the Cabinet Office's own table has not been compared. What one is to do is said in each
+language's own words (避难, 대피).
 """
 
 import hashlib
