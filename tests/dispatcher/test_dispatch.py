@@ -22,10 +22,7 @@ from dispatcher.steps.dispatch import TURN, resume
 from drills.world.ports import free_port
 from tests.samples import evacuation_order
 from tests.servers.console import until
-from tests.servers.postgres import postgres
 from tests.servers.seats import APPROVER, ORDER, WRITER, seats
-
-__all__ = ["postgres"]
 
 
 def site(folder: Path, **channels):

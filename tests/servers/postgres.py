@@ -130,6 +130,6 @@ def _unprivileged() -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """One server for a whole run; each test takes a `database()` of its own. Import it where it is used."""
+    """One server for a whole run; each test takes a `database()` of its own (tests/conftest.py)."""
     with running() as server:
         yield server

@@ -1,13 +1,10 @@
-"""What the operators' tests share: a node in the test's own process, and a private PostgreSQL."""
+"""What the operators' tests share: a node in the test's own process, and a log that stays out of what a command answers."""
 
 import pytest
 import structlog
 
 from dispatcher.log import to_stderr
 from tests.servers.inside import Node
-from tests.servers.postgres import postgres
-
-__all__ = ["postgres"]
 
 
 @pytest.fixture(autouse=True)

@@ -36,10 +36,7 @@ from tests.contracts.ledger_contract import Sender as Attempts
 from tests.contracts.ledger_contract import sending
 from tests.samples import evacuation_order, retraction
 from tests.servers.name_server import SILENT, name_server
-from tests.servers.postgres import postgres
 from tests.servers.push_service import Phone, data, push_service, text
-
-__all__ = ["postgres"]
 
 PEM = ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 ORDER = evacuation_order(Drill, sent=SystemClock().now().replace(microsecond=0))

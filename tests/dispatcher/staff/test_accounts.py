@@ -17,9 +17,6 @@ from dispatcher.staff.accounts.throttle import place_of, wait_s
 from dispatcher.staff.sessions import Person, new_token
 from tests.accounts import ADMIN_1, ADMIN_2, HALL, PASSWORD, QUICK, STRANGER, accounts_on, admin, room_at
 from tests.contracts.ledger_contract import until
-from tests.servers.postgres import postgres
-
-__all__ = ["postgres"]
 
 ENGINES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
 

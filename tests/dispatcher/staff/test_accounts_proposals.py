@@ -9,9 +9,6 @@ from dispatcher.ledger import Event
 from dispatcher.staff.accounts import FORMS, AdminAct, ProposalState
 from dispatcher.staff.sessions import Person
 from tests.accounts import ADMIN_1, ADMIN_2, accounts_on, admin, room_at
-from tests.servers.postgres import postgres
-
-__all__ = ["postgres"]
 
 ENGINES = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
 WHAT = {

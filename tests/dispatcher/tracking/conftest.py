@@ -8,10 +8,7 @@ import pytest
 
 from config.cities import load
 from drills.world.email_list import World
-from tests.servers.postgres import postgres
 from tests.servers.told_first import ToldFirst, register, told_first
-
-__all__ = ["postgres"]
 
 NEVER_S = 3600.0
 """From rung to rung, where no rung is wanted."""
