@@ -10,7 +10,7 @@ import gzip
 import tempfile
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import BinaryIO
 
 from dispatcher.errors import Finding, InvalidInput, Refused, StorageFull
@@ -69,14 +69,15 @@ def packed(data: bytes) -> bytes:
 
 @asynccontextmanager
 async def _unpacked(data: bytes, name: str) -> AsyncIterator[BinaryIO]:
-    try:
-        with tempfile.TemporaryFile() as file:
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(tempfile.TemporaryFile())
             await asyncio.to_thread(_unpack, data, file, name)
             file.flush()
-            yield file
-    except OSError as full:
-        reason = "名簿を広げる場所がありません。何も書いていません (no room to unpack it: nothing was written)"
-        raise StorageFull(reason) from full
+        except OSError as full:
+            reason = "名簿を広げる場所がありません。何も書いていません (no room to unpack it: nothing was written)"
+            raise StorageFull(reason) from full
+        yield file
 
 
 def _unpack(data: bytes, file: BinaryIO, name: str) -> None:
