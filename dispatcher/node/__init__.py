@@ -194,7 +194,7 @@ async def _hasten(path: Path[M], returned: Returned) -> None:
                 await path.ledger.hasten(kind)
             except StorageFull as reason:
                 returned.add(kind)
-                log.warning("ledger.retrying", reason=type(reason).__name__)
+                log.warning("ledger.retrying", reason=f"{kind}: {type(reason).__name__}")
         for identifier in returned.take_bounced():
             try:
                 for one in path.foremost:

@@ -75,5 +75,5 @@ def test_a_disk_that_is_full_while_a_city_is_asked_loses_nothing_and_says_so(cit
     city.until("SELECT state FROM deliveries WHERE channel = 'ip_terminal'", ("waiting",))
     with city.full_disk():
         asyncio.run(a_terminal_comes_back(city.terminals))
-        assert city.says('"StorageFull"'), "the node ended"
+        assert city.says("ip_terminal: StorageFull"), "the node ended"
     assert city.process.poll() is None
