@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from dispatcher.channel import Limits
+from dispatcher.clock import ManualClock
 from dispatcher.ledger import Attempted, Claim
 from dispatcher.ledgers import alerts, answers, audit, beat, looking
 from dispatcher.ledgers.chain import Head
 from dispatcher.ledgers.dialect import Sqlite
+from dispatcher.ledgers.leases import Leases
 from dispatcher.ledgers.opening import Identity, create, take_place
 from dispatcher.ledgers.transaction import Transaction
 from dispatcher.ledgers.turn import turn
@@ -40,6 +42,7 @@ class Histories(RuleBasedStateMachine):
         self.connection = self.engine.connect()
         self.dialect = Sqlite()
         self.at: datetime = START
+        self.leases = Leases(ME.lease_s, ManualClock(START))
         self.running: list[Claim] = []
         self.states: dict[int, DeliveryState] = {}
         self.issued = 0
@@ -113,9 +116,11 @@ class Histories(RuleBasedStateMachine):
         lost = [c for c in self.running if data.draw(st.booleans())]
         self.running = [c for c in self.running if c not in lost]
         held = frozenset(int(c.token) for c in self.running)
-        suspects = self.write(beat.beat, me=ME, limits=LIMITS, running=held, suspects=frozenset()).suspects
+        suspects = self.write(
+            beat.beat, me=ME, leases=self.leases, limits=LIMITS, running=held, suspects=frozenset()
+        ).suspects
         assert suspects == {int(c.token) for c in lost} or suspects < {int(c.token) for c in lost}
-        self.write(beat.beat, me=ME, limits=LIMITS, running=held, suspects=suspects)
+        self.write(beat.beat, me=ME, leases=self.leases, limits=LIMITS, running=held, suspects=suspects)
 
     @rule(by_s=st.sampled_from([0.5, 3.0, 30.0]))
     def time_passes(self, by_s: float) -> None:
