@@ -9,6 +9,8 @@ RUN_DEBS := python3-venv fonts-noto-cjk
 DEV_DEBS := $(RUN_DEBS) systemd postgresql postfix nginx-light mosquitto mosquitto-clients tesseract-ocr tesseract-ocr-jpn libxml2-utils nftables iproute2 chromium-headless-shell
 # Told to keep nothing that it compiled, Python would compile this tree in every process that a test starts: a second each.
 unexport PYTHONDONTWRITEBYTECODE
+# One more than there are cores, because many tests wait for other processes and for timers.
+WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
 # What is said while installing goes to stderr: stdout belongs to the program (make run ARGS="-o json").
 
 .PHONY: run test check bench fuzz lock clean help
@@ -20,8 +22,8 @@ help:  ## this list
 run: .stamps/run  ## the demo: one evacuation order through six media, on this machine alone (ARGS="--help" for more)
 	@exec $(BIN)/todoke demo $(ARGS)
 
-test: .stamps/dev  ## every test, a file on each core (ARGS="-n 0 -k name" for one in this process)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+test: .stamps/dev  ## every test, a file to each worker (ARGS="-n 0 -k name" for one in this process)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: .stamps/dev  ## lint, types, import contracts, dependencies, spelling
 	@$(BIN)/ruff check .
