@@ -167,6 +167,8 @@ class Climbing:
     """Given: the round is new. Whoever was asked in an earlier one, and is not exempt or closed, begins it, with this standing."""
     needs: Sequence[str] = ()
     """Standings of people who need somebody: until staff have seen to them no new round takes them off their list."""
+    seen: Mapping[str, int] = field(default_factory=dict)
+    """Person → the rung that they were seen on; whoever has left it meanwhile stays where they are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,8 @@ def _goes_up(row: Row, climbing: Climbing) -> bool:
     if climbing.standing:
         is_in_need = row["standing"] in climbing.needs and row["progress"] != RESOLVED
         return bool(row["round"] < climbing.round) and row["progress"] not in DONE_WITH and not is_in_need
-    return row["progress"] in SILENT and row["round"] == climbing.round and bool(row["rung"] < climbing.rung)
+    rung = climbing.seen.get(row["id"], row["rung"])
+    return row["progress"] in SILENT and row["round"] == climbing.round and bool(rung == row["rung"] < climbing.rung)
 
 
 def _only_to(deliveries: Sequence[NewDelivery], who: set[str]) -> list[NewDelivery]:

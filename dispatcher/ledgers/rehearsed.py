@@ -117,7 +117,8 @@ class RehearsedCampaigns(Campaigns):
         up = [
             one.id
             for one in await self._real.rows(campaign, climbing.ids)
-            if one.is_silent and one.round == climbing.round and one.rung < climbing.rung
+            if one.is_silent and one.round == climbing.round
+            if climbing.seen.get(one.id, one.rung) == one.rung < climbing.rung
         ]
         self._said.extend([event] if up else [])
         return sorted(up)

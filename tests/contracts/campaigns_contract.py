@@ -208,6 +208,8 @@ class CampaignsContract(ABC):
         assert await campaigns.climb(CAMPAIGN, first, asked, said("safety.climbed")) == ids[1:]
         assert await campaigns.climb(CAMPAIGN, first, asked, said("safety.climbed")) == []
         assert await campaigns.climb(CAMPAIGN, Climbing(2, 2, "reminded", ids), [], said()) == [], "of another round"
+        second = Climbing(1, 2, "reminded", ids, seen=dict.fromkeys(ids, 0))
+        assert await campaigns.climb(CAMPAIGN, second, [], said()) == [], "they have left that rung meanwhile"
         assert await campaigns.open_cases(CAMPAIGN) == {"h1": 1}
         found = await campaigns.by_token("new")
         assert found is not None

@@ -30,6 +30,7 @@ from dispatcher.tracking.confirmation import Confirmation
 from dispatcher.tracking.confirmation.case import Case
 from dispatcher.tracking.confirmation.enrolling import People
 from drills.world.ports import free_port
+from tests.contracts.ledger_contract import until
 from tests.servers.opened import SITE, opened, served
 
 SECRET = b"s" * 40
@@ -81,6 +82,17 @@ class Asks:
     async def start(self, **changes: Any) -> str:
         fields: dict[str, Any] = {"about": "", "quarters": [QUARTER], "kind": "safety"}
         return await self.confirmation.start("職員A", **fields | changes)
+
+    async def leap(self, minutes: float) -> None:
+        """Time passes, once no attempt is under way: one that were would come again so much later."""
+
+        async def is_quiet() -> bool:
+            campaigns = await self.confirmation.campaigns()
+            return not any([(await self.ledger.deliveries(each.id)).get("sending", 0) for each in campaigns])
+
+        await until(is_quiet)
+        self.clock.leap(minutes)
+        self.ledger.wake()
 
 
 @asynccontextmanager

@@ -86,7 +86,7 @@ class Confirmation(Generic[M]):
         self._watching = Watching(ledger, clock, ROOM)
         self._daily: Daily[M] = Daily(ledger, clock, self._watching, self._lifetime, is_halted)
         enrolling: Enrolling[M] = Enrolling(ledger, media, steps, people)
-        rungs: Rungs[M] = Rungs(ledger, media, steps)
+        rungs: Rungs[M] = Rungs(ledger, media, steps, clock)
         self._asking: Asking[M] = Asking(mode, ledger, media, steps, ring, clock, site_url, enrolling, rungs)
 
     def over(self, ledger: Ledger) -> "Confirmation[M]":

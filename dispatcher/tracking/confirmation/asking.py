@@ -30,6 +30,9 @@ from dispatcher.tracking.confirmation.round import Round, question
 from dispatcher.tracking.confirmation.rungs import Rungs
 from dispatcher.tracking.tokens import Door, link
 
+SOONEST_S = 0.1
+"""Until a rung's timer comes again for those who had no time to answer yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asking(Generic[M]):
@@ -60,7 +63,10 @@ class Asking(Generic[M]):
             if body.is_open and what == "enrol":
                 await self.enrolling.enrol(campaign, keys, int(rest[0]))
             elif body.is_open and what == "rung":
-                await self.rungs.climb(campaign, body, keys, int(rest[0]), rest[1], int(rest[2]))
+                again = await self.rungs.climb(campaign, body, keys, int(rest[0]), rest[1], int(rest[2]))
+                if again is not None:
+                    wait_s = max((again - self.clock.now()).total_seconds(), SOONEST_S)
+                    return Attempted(claim, DeliveryEvent.DEFERRED, retry_after_s=wait_s)
             return Attempted(claim, DeliveryEvent.TAKEN)
         if not body.is_open:
             return Attempted(claim, DeliveryEvent.SUPERSEDED)

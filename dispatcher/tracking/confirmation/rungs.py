@@ -2,20 +2,25 @@
 
 One timer for each rung of each ladder of a round stands in the outbox, not one for each person. When it is due, those who are
 still silent climb, ROWS of them in one transaction with the deliveries that ask for them: whoever was interrupted goes on where it
-stopped, because nobody who has climbed is below the rung any more.
+stopped, because nobody who has climbed is below the rung any more. After an outage several rungs are due at once, and nobody has
+had time to answer between them: each of the silent then waits a part of the ladder's own time before they climb again.
 
 Source: design.md §5 "Submit", §8.
 """
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from config.ladders import Kind, Ladder, Whom
 from dispatcher.campaigns import ROWS, SILENT, Asked, Campaign, Climbing, Wanted
 from dispatcher.channel import Channel
+from dispatcher.clock import Clock
 from dispatcher.errors import StaleHash
 from dispatcher.ledger import Event, Ledger
 from dispatcher.model.campaign import Progress
@@ -29,6 +34,8 @@ from dispatcher.tracking.tokens import hashed
 
 T = TypeVar("T")
 TERMINAL = "ip_terminal"
+TIME_TO_ANSWER = 0.5
+"""Of the ladder's time between two rungs, at least, for each person; the rest is room for the slow climb of a whole city."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +45,37 @@ class Rungs(Generic[M]):
     ledger: Ledger
     channels: Mapping[str, Channel[M, Any]]
     ladders: Mapping[str, Ladder]
+    clock: Clock
 
-    async def climb(self, campaign: Campaign, body: Round, keys: Keys, number: int, name: str, rung: int) -> None:
-        """All who are silent in this round and below this rung of this ladder.
+    async def climb(
+        self, campaign: Campaign, body: Round, keys: Keys, number: int, name: str, rung: int
+    ) -> datetime | None:
+        """All who are silent in this round and below this rung of this ladder, and have had time to answer where they stand.
 
         By way of every rung before it: after an outage several timers are due, and the last of them may come first.
+        Returns when the first of those whose time is not over is to climb; None: this rung has nobody left to wait for.
         """
+        again: list[datetime] = []
         wanted = Wanted(progress=SILENT, ladder=name, round=number, below_rung=rung)
         async for some in parts(self.ledger.campaigns.each(campaign.id, wanted)):
             busy = await self.busy(body, keys)
-            still = [row for row in some if row.codes.quarter not in busy]
-            cases = {row.id: Case.read(keys.open(row.sealed, row.id)) for row in still}
+            still = {row.id: row for row in some if row.codes.quarter not in busy}
+            cases = {row.id: Case.read(keys.open(row.sealed, row.id)) for row in still.values()}
+            now = self.clock.now()
             for step in range(1, rung + 1):
-                below = {row.id: cases[row.id] for row in still if row.rung < step}
-                await self.up(campaign, body, keys, name, number, step, below)
+                due = {id_: row for id_, row in still.items() if row.rung < step and self._due(row, step) <= now}
+                below, seen = {id_: cases[id_] for id_ in due}, {id_: row.rung for id_, row in due.items()}
+                going, gone = await self.up(campaign, body, keys, name, number, step, below, seen=seen)
+                # Whoever was going and has not gone was moved by another timer meanwhile, and has to be looked at again.
+                still |= {i: replace(due[i], rung=step if i in gone else seen[i], moved_at=now) for i in going}
+            ahead = (self._due(row, step) for row in still.values() for step in range(row.rung + 1, rung + 1))
+            again += sorted(at for at in ahead if at > now)[:1]
+        return min(again, default=None)
+
+    def _due(self, row: Asked, rung: int) -> datetime:
+        """When this person has had time to answer before they go up to this rung."""
+        rungs = self.ladders[row.codes.ladder].rungs
+        return row.moved_at + TIME_TO_ANSWER * timedelta(seconds=rungs[rung].after - rungs[row.rung].after)
 
     async def busy(self, body: Round, keys: Keys) -> set[str]:
         """Codes of quarters where the daily touch pauses, because people there are asked whether they are safe."""
@@ -71,9 +95,13 @@ class Rungs(Generic[M]):
         rung: int,
         cases: Mapping[str, Case],
         *,
+        seen: Mapping[str, int] = MappingProxyType({}),
         is_lost: bool = False,
-    ) -> None:
-        """These people go up to this rung, with what asks for them there; whoever has nobody on it waits for the next one."""
+    ) -> tuple[Sequence[str], AbstractSet[str]]:
+        """These people go up to this rung, with what asks for them there; whoever has nobody on it waits for the next one.
+
+        `seen`: as Climbing. Returns who was going, and who went.
+        """
         ladder = self.ladders[name]
         step = ladder.rungs[rung]
         is_last = rung == len(ladder.rungs) - 1
@@ -101,13 +129,15 @@ class Rungs(Generic[M]):
             for place, contact in _asked(cases, may_be)
         }
         tokens |= await self._buttons(keys, _asked(cases, may_be) if not own else ())
-        climbing = Climbing(number, rung, progress, going, holders, tokens)
-        if going:
-            what = f"{number}/{name}/{rung}"
-            deliveries = questions(campaign.id, body, what, _asked(cases, places), self.channels)
-            event = Event("safety.climbed", campaign.id, {"round": number, "ladder": name, "rung": rung})
-            await self.ledger.campaigns.climb(campaign.id, climbing, deliveries, event)
-            self.ledger.wake()
+        if not going:
+            return (), frozenset()
+        climbing = Climbing(number, rung, progress, going, holders, tokens, seen=seen)
+        what = f"{number}/{name}/{rung}"
+        deliveries = questions(campaign.id, body, what, _asked(cases, places), self.channels)
+        event = Event("safety.climbed", campaign.id, {"round": number, "ladder": name, "rung": rung})
+        gone = await self.ledger.campaigns.climb(campaign.id, climbing, deliveries, event)
+        self.ledger.wake()
+        return going, frozenset(gone)
 
     async def _supported(
         self,

@@ -64,8 +64,7 @@ async def everybody(asks: Asks, campaign: str) -> dict:
 
 
 async def later(asks: Asks, minutes: float) -> None:
-    asks.clock.leap(minutes)
-    asks.ledger.wake()
+    await asks.leap(minutes)
 
 
 async def rung_is(asks: Asks, campaign: str, name: str, rung: int) -> None:
@@ -167,7 +166,10 @@ async def test_a_timer_that_overtakes_others_leaves_nobody_unasked(loop, world):
         await enrolled(asks, campaign, 1)
         kept = await asks.ledger.campaigns.get(campaign)
         keys = KeyRing(SECRET).of(kept)
-        await asks.confirmation._asking.rungs.climb(kept, Round.of(kept), keys, 1, "default", 3)
+        for minutes, rung in ((0, 0), (6, 1), (11, 3)):  # before any timer of those rungs is due
+            asks.clock.leap(minutes)
+            await asks.confirmation._asking.rungs.climb(kept, Round.of(kept), keys, 1, "default", 3)
+            await rung_is(asks, campaign, "住民0001", rung)
         await asks.gates.open("*", "職員A")
         await until(lambda: len(world.mails) == 2)
         assert "再送" in text_of(mails_to(world, "p0001@example.jp")[0])
@@ -202,7 +204,9 @@ async def test_a_supporter_holds_five_open_cases_at_most_and_the_next_goes_to_th
     async with loop(*(case(n, *mails(Whom.SELF, f"p{n}@example.jp"), *supporters) for n in range(12))) as asks:
         campaign = await asks.start()
         await enrolled(asks, campaign, 12)
-        await later(asks, 46)
+        for minutes, rung in ((11, 1), (35, 4)):
+            await later(asks, minutes)
+            await rung_is(asks, campaign, "住民0000", rung)
         await until(lambda: len(mails_to(world, "s1@example.jp")) + len(mails_to(world, "s2@example.jp")) == 10)
         assert len(mails_to(world, "s1@example.jp")) == 5
         await later(asks, 15)

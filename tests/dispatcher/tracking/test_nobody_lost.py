@@ -64,6 +64,17 @@ async def asked_anew(asks: Asks, campaign: str, *others: str) -> None:
     await until(is_done)
 
 
+async def climbed(asks: Asks, campaign: str, *steps: tuple[float, int]) -> None:
+    """住民0001 is silent for so many minutes each time, and then on this rung."""
+    for minutes, rung in steps:
+        await asks.leap(minutes)
+
+        async def is_there(rung=rung):
+            return (await one(asks, campaign)).rung == rung
+
+        await until(is_there)
+
+
 async def everybody(asks: Asks, campaign: str, wish: Wish = Wish()) -> dict[str, Somebody]:  # noqa: B008 - frozen
     return {one.name: one async for one in asks.confirmation.people(campaign, wish)}
 
@@ -269,8 +280,7 @@ async def test_whoever_is_asked_in_the_place_of_a_refused_contact_has_a_link_tha
     relatives = mails(Whom.RELATIVE, "gone@example.jp", "aunt@example.jp")
     async with loop(case(1, *mails(Whom.SELF, "p1@example.jp"), *relatives), case(2, *relatives)) as asks:
         campaign = await begun(asks, 2)
-        asks.clock.leap(31)
-        asks.ledger.wake()
+        await climbed(asks, campaign, (11, 1), (20, 3))
         await until(lambda: len([m for m in world.mails if m.recipients == ("aunt@example.jp",)]) == 2)
         await say(asks, campaign, Answer.HELP, "住民0001", "relative.2")
         await say(asks, campaign, Answer.HELP, "住民0002", "relative.1")
@@ -284,8 +294,7 @@ async def test_in_the_place_of_a_supporter_who_refused_one_who_has_room_holds_th
     full = [case(n, *mails(Whom.SELF, f"p{n}@example.jp"), *second) for n in range(2, 7)]
     async with loop(case(1, *mails(Whom.SELF, "p1@example.jp"), *first, *second, *third), *full) as asks:
         campaign = await begun(asks, 6)
-        asks.clock.leap(46)
-        asks.ledger.wake()
+        await climbed(asks, campaign, (11, 1), (35, 4))
         await until(lambda: len([m for m in world.mails if m.recipients == ("s3@example.jp",)]) == 1)
         assert len([m for m in world.mails if m.recipients == ("s2@example.jp",)]) == 5
         assert (await one(asks, campaign)).holder == "住民0103"
@@ -295,13 +304,7 @@ async def test_a_household_at_ones_own_terminal_makes_nobody_else_of_the_one_who
     at_home = [Contact(whom, "ip_terminal", "H0001") for whom in (Whom.SELF, Whom.HOUSEHOLD, Whom.HOUSEHOLD)]
     async with loop(case(1, *mails(Whom.SELF, "p1@example.jp"), *at_home)) as asks:
         campaign = await begun(asks, 1)
-        asks.clock.leap(31)
-        asks.ledger.wake()
-
-        async def is_household_asked():
-            return (await one(asks, campaign)).rung == 3
-
-        await until(is_household_asked)
+        await climbed(asks, campaign, (11, 1), (20, 3))
         await say(asks, campaign, Answer.HELP)
         await asks.confirmation.hear([Heard(f"{campaign}/1.3", "ip_terminal", "H0001", Answer.OK, asks.clock.now())])
         found = await one(asks, campaign)
@@ -352,13 +355,7 @@ async def test_a_roster_that_changes_half_way_leaves_nobody_without_rungs(loop):
     async with loop(roster=people) as asks:
         campaign = await begun(asks, len(others) + 1)
         assert len(passes) == 2
-        asks.clock.leap(61)
-        asks.ledger.wake()
-
-        async def is_visited():
-            return (await one(asks, campaign)).rung == 4
-
-        await until(is_visited)
+        await climbed(asks, campaign, (11, 1), (50, 4))
 
 
 async def test_whoever_came_into_the_roster_behind_where_it_was_being_read_is_asked_too(loop):
@@ -405,13 +402,8 @@ async def test_with_another_key_no_rung_is_lost_and_what_is_over_is_destroyed_al
 
         await until(are_waiting)
     async with loop(case(1)) as asks:
-        asks.clock.leap(62)
-        asks.ledger.wake()
-
-        async def is_visited():
-            return await to_visit(asks, campaign) == {"住民0001"}
-
-        await until(is_visited)
+        await climbed(asks, campaign, (62, 1), (11, 3), (16, 5))
+        assert await to_visit(asks, campaign) == {"住民0001"}
     async with loop(case(1), secret=another) as asks:
         await asks.confirmation.close("職員A", campaign)
         await asks.confirmation.destroy(campaign)

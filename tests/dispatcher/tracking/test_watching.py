@@ -14,7 +14,7 @@ from dispatcher.tracking.caring import Wish
 from dispatcher.tracking.confirmation.round import Round
 from dispatcher.tracking.watching import RECORD, time_of
 from tests.contracts.ledger_contract import until
-from tests.dispatcher.tracking.test_confirmation import enrolled, mails_to, say, text_of
+from tests.dispatcher.tracking.test_confirmation import enrolled, mails_to, rung_is, say, text_of
 from tests.servers.asking import QUARTER, asking, case, mails
 
 OTHER = "132040302"
@@ -45,8 +45,7 @@ async def at(asks, hour, minute=0):
     there = now.replace(hour=hour, minute=minute, second=0)
     if there <= now:
         there += timedelta(days=1)
-    asks.clock.leap((there - now) / timedelta(minutes=1))
-    asks.ledger.wake()
+    await asks.leap((there - now) / timedelta(minutes=1))
 
 
 async def switched_on(asks, quarters=(QUARTER,)):
@@ -82,13 +81,10 @@ async def test_each_day_at_its_time_those_who_agreed_are_asked_once_and_the_sile
         assert "お元気ですか" in text_of(world.mails[0])
         assert "【訓練】" in text_of(world.mails[0])
         await say(asks, mails_to(world, "p0001@example.jp")[0], Answer.OK)
-        await at(asks, 21, 1)
-
-        async def is_handed_over():
-            wish = Wish(is_visit=True)
-            return [one.name async for one in asks.confirmation.people(first, wish)] == ["住民0002"]
-
-        await until(is_handed_over)
+        for hour, rung in ((11, 1), (15, 3), (21, 5)):
+            await at(asks, hour, 1)
+            await rung_is(asks, first, "住民0002", rung)
+        assert [one.name async for one in asks.confirmation.people(first, Wish(is_visit=True))] == ["住民0002"]
         await at(asks, 9)
         second = (await until_days(asks, 2))[1]
         assert second == today(asks)
@@ -206,7 +202,7 @@ async def test_it_pauses_where_people_are_asked_whether_they_are_safe_and_nowher
         await at(asks, 11, 1)  # the watch would remind now
 
         async def has_reminded():
-            return [one.rung async for one in asks.confirmation.people(again, Wish())] == [5, 5]
+            return [one.rung async for one in asks.confirmation.people(again, Wish())] == [1, 1]
 
         await until(has_reminded)
         assert [one.rung async for one in asks.confirmation.people(day, Wish())] == [0, 0]
