@@ -9,7 +9,8 @@ RUN_DEBS := python3-venv fonts-noto-cjk
 DEV_DEBS := $(RUN_DEBS) systemd postgresql postfix nginx-light mosquitto mosquitto-clients tesseract-ocr tesseract-ocr-jpn libxml2-utils nftables iproute2 chromium-headless-shell
 # Told to keep nothing that it compiled, Python would compile this tree in every process that a test starts: a second each.
 unexport PYTHONDONTWRITEBYTECODE
-# One more than there are cores, because many tests wait for other processes and for timers.
+# One more than there are cores, because many tests wait for other processes and for timers. In the order of the folders, so that
+# the long ones of acceptance/ and browser/ come first: sorted by how many tests it has, a file with one long test would come last.
 WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? n + 1 : 4)))
 # What is said while installing goes to stderr: stdout belongs to the program (make run ARGS="-o json").
 
@@ -23,7 +24,7 @@ run: .stamps/run  ## the demo: one evacuation order through six media, on this m
 	@exec $(BIN)/todoke demo $(ARGS)
 
 test: .stamps/dev  ## every test, a file to each worker (ARGS="-n 0 -k name" for one in this process)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .stamps/dev  ## lint, types, import contracts, dependencies, spelling
 	@$(BIN)/ruff check .
