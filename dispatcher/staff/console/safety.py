@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from aiohttp import web
 
 from dispatcher.errors import InvalidInput
+from dispatcher.model.draft import Verb
 from dispatcher.staff.console import map as city_map
 from dispatcher.staff.console.frame import fragment, render
 from dispatcher.staff.console.live import LIVE
@@ -53,7 +54,11 @@ async def _index(
         waiting=await desk.proposed(by),
         release=await desk.release(by),
         watch=await desk.standing_watch(by),
-        living=[(a.identifier, console.path.city.say(a.facts["quarters"], language)) for a in living],
+        living=[
+            (a.identifier, console.path.city.say(a.facts["quarters"], language))
+            for a in living
+            if a.verb != Verb.RETRACT  # nothing happened there
+        ],
         quarters=[(code, q.names[language]) for code, q in console.path.city.quarters.items()],
         posted={"reason": "", "hours": "", "time": "", **(posted or {})},
         findings=refused.findings if refused else (),

@@ -110,3 +110,12 @@ async def test_about_what_was_taken_back_no_round_begins_and_one_that_has_begun_
     room.node.ledger.wake()
     assert (await until_closed(room, "safety-late")).because
     assert not await room.node.ledger.campaigns.totals("safety-late")
+
+
+async def test_the_page_of_rounds_offers_to_ask_about_an_order_and_not_about_its_retraction(room):
+    async with room.signed_in(WRITER) as browser:
+        offered = '//form[@action="/safety/begin"]/input[@name="about"]/@value'
+        order = await room.issued()
+        assert (await browser.get("/safety")).tree.xpath(offered) == [order]
+        await followed(room, order, Verb.RETRACT)
+        assert (await browser.get("/safety")).tree.xpath(offered) == []
