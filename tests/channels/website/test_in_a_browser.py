@@ -144,8 +144,10 @@ async def test_after_a_new_release_an_open_page_goes_on_and_opens_offline_as_the
             folder.write_served(file, folder.read(file).replace(was.encode(), now.encode()))
         await page.evaluate("navigator.serviceWorker.ready.then((registration) => registration.update())")
         await page.wait_for_function("caches.keys().then((names) => names.join() === 'site-2')")
-        await page.goto(f"{place.url}/index.html")
-        assert await page.evaluate("window.isNew")
+        # For some seconds the browser takes the script that it has just had, without asking anybody.
+        async with asyncio.timeout(60):
+            while not await page.evaluate("window.isNew"):
+                await page.goto(f"{place.url}/index.html")
         await page.context.set_offline(offline=True)
         await page.goto(f"{place.url}/en.html")
         await expect(page.locator(".off")).to_contain_text("No connection")
