@@ -37,6 +37,13 @@ class Manner(StrEnum):
     """Answers with the digest of something else."""
 
 
+def _answer(path: Path, text: str, encoding: str = "utf-8") -> None:
+    """Whole or not at all: an empty .ok is an answer too."""
+    hidden = path.with_name(f".{path.name}.new")
+    hidden.write_text(text, encoding)
+    hidden.replace(path)
+
+
 class Machine:
     """One operator's pick-up: `drop` is watched, `received` is where it copies to."""
 
@@ -67,9 +74,9 @@ class Machine:
             if name.startswith(".") or any((self.drop / f"{name}{end}").exists() for end in (".ok", ".ng")):
                 continue
             if self.manner is Manner.REFUSING:
-                (self.drop / f"{name}.ng").write_text("送出設備が停止しています", "utf-8")
+                _answer(self.drop / f"{name}.ng", "送出設備が停止しています", "utf-8")
             elif self.manner is Manner.MISTAKEN:
-                (self.drop / f"{name}.ok").write_text("0" * 64)
+                _answer(self.drop / f"{name}.ok", "0" * 64)
             else:
                 self._take(path, name)
 
@@ -99,7 +106,7 @@ class Machine:
         if self.confirm == "removed":
             path.unlink()
         else:
-            (self.drop / f"{name}.ok").write_text(sha256(raw).hexdigest())
+            _answer(self.drop / f"{name}.ok", sha256(raw).hexdigest())
 
 
 def _ours(raw: bytes) -> dict[str, Any] | None:
